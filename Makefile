@@ -1,0 +1,28 @@
+# `make run` serves a demonstration; `make test` holds everything; both set up .venv by themselves.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: run test check clean
+
+run: .venv/ready
+	$(BIN)/sipctl demo --directory demo
+	cd demo && exec ../$(BIN)/twistd -n --pidfile= sipproxy --config sipproxy.toml
+
+test: check
+	$(BIN)/python -m tests.run
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/towncrier build --draft --version next > /dev/null
+
+clean:
+	rm -rf .venv build demo *.egg-info _trial_temp*
+
+# compat mode: an ordinary editable install does not show twistd our plugin.
+.venv/ready: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --config-settings editable_mode=compat -e '.[dev]'
+	touch $@

@@ -1,0 +1,329 @@
+"""Messages as they came: a start line, header lines in order, and a body (RFC 3261 §7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Self
+
+from sipproxy.sip.grammar import is_token, malformed, split_values, unfold
+from sipproxy.sip.headers import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via
+from sipproxy.sip.uri import Uri, parse_uri
+
+_COMPACT = {
+    b"a": b"accept-contact",
+    b"b": b"referred-by",
+    b"c": b"content-type",
+    b"d": b"request-disposition",
+    b"e": b"content-encoding",
+    b"f": b"from",
+    b"i": b"call-id",
+    b"j": b"reject-contact",
+    b"k": b"supported",
+    b"l": b"content-length",
+    b"m": b"contact",
+    b"n": b"identity-info",
+    b"o": b"event",
+    b"r": b"refer-to",
+    b"s": b"subject",
+    b"t": b"to",
+    b"u": b"allow-events",
+    b"v": b"via",
+    b"x": b"session-expires",
+    b"y": b"identity",
+}
+_SPELLINGS = (
+    b"Via From To Call-ID CSeq Contact Max-Forwards Content-Length Content-Type Route Record-Route "
+    b"Expires Event Accept Allow Supported Require User-Agent Server Authorization "
+    b"Proxy-Authorization Proxy-Require Path Subject Date Max-Breadth Allow-Events "
+    b"WWW-Authenticate Proxy-Authenticate"
+).split()
+
+
+class _Names(dict[bytes, bytes]):
+    """What a header name stands for: the usual spellings by look-up, all others worked out."""
+
+    def __missing__(self, written: bytes) -> bytes:
+        name = written.rstrip(b" \t").lower()
+        if not is_token(name):
+            raise malformed("header line")
+        return _COMPACT.get(name, name)
+
+
+_names = _Names(
+    {name: name.lower() for name in _SPELLINGS}
+    | {name.lower(): name.lower() for name in _SPELLINGS}
+    | _COMPACT
+    | {short.upper(): name for short, name in _COMPACT.items()}
+)
+_version = re.compile(rb"SIP/[0-9]+\.[0-9]+", re.I).fullmatch
+_status_line = re.compile(rb"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I | re.S).fullmatch
+
+
+class Message:
+    """A request or a response, with its header lines as received.
+
+    ``names`` and ``lines`` run in parallel: the lower-case long name, and the line as it came
+    (folding included, without its final CRLF). What nobody edits is sent as it was received.
+    """
+
+    __slots__ = ("_cseq", "_from", "_to", "_via", "body", "lines", "names")
+
+    def __init__(self, names: list[bytes], lines: list[bytes], body: bytes) -> None:
+        self.names = names
+        self.lines = lines
+        self.body = body
+        self._via: Via | None = None
+        self._cseq: CSeq | None = None
+        self._from: NameAddr | None = None
+        self._to: NameAddr | None = None
+
+    @property
+    def start(self) -> bytes:
+        """The start line."""
+        raise NotImplementedError
+
+    def value(self, name: bytes) -> bytes | None:
+        """Return the first line's value of a header, unfolded, or None; names are lower-case."""
+        if name not in self.names:
+            return None
+        return _value(self.lines[self.names.index(name)])
+
+    def first_value(self, name: bytes) -> bytes:
+        """Return the first of a header's values; raises `SipError` 400 where there is none."""
+        value = self._required(name)
+        return split_values(value)[0] if b"," in value else value
+
+    def raw_values(self, name: bytes) -> list[bytes]:
+        """Return the value of each line of a header, in order, unfolded and not split."""
+        if name not in self.names:
+            return []
+        return [
+            _value(line)
+            for known, line in zip(self.names, self.lines, strict=True)
+            if known == name
+        ]
+
+    def values(self, name: bytes) -> list[bytes]:
+        """Return every value of a header in order, several on a line split at commas."""
+        return [part for value in self.raw_values(name) for part in split_values(value)]
+
+    @property
+    def via(self) -> Via:
+        """The topmost Via value; raises `SipError` 400."""
+        if self._via is None:
+            self._via = parse_via(self.first_value(b"via"))
+        return self._via
+
+    @property
+    def cseq(self) -> CSeq:
+        """The CSeq value; raises `SipError` 400."""
+        if self._cseq is None:
+            self._cseq = parse_cseq(self._required(b"cseq"))
+        return self._cseq
+
+    @property
+    def from_(self) -> NameAddr:
+        """The From value; raises `SipError` 400."""
+        if self._from is None:
+            self._from = parse_name_addr(self._required(b"from"))
+        return self._from
+
+    @property
+    def to(self) -> NameAddr:
+        """The To value; raises `SipError` 400."""
+        if self._to is None:
+            self._to = parse_name_addr(self._required(b"to"))
+        return self._to
+
+    @property
+    def call_id(self) -> bytes:
+        """The Call-ID; raises `SipError` 400."""
+        return self._required(b"call-id")
+
+    def addresses(self, name: bytes) -> list[NameAddr]:
+        """Return every value of an address header (Contact, Route, Path); raises `SipError` 400."""
+        return [parse_name_addr(value) for value in self.values(name)]
+
+    def _required(self, name: bytes) -> bytes:
+        value = self.value(name)
+        if not value:
+            raise malformed(name.decode("ascii").title())
+        return value
+
+    def insert(self, index: int, name: bytes, value: bytes) -> None:
+        """Put a new header line at ``index``."""
+        self.names.insert(index, name.lower())
+        self.lines.insert(index, name + b": " + value)
+
+    def append(self, name: bytes, value: bytes) -> None:
+        """Put a new header line after all others."""
+        self.insert(len(self.names), name, value)
+
+    def push(self, name: bytes, value: bytes) -> None:
+        """Put a new header line before the first of its name, or before all others."""
+        known = name.lower()
+        self.insert(self.names.index(known) if known in self.names else 0, name, value)
+
+    def put(self, name: bytes, value: bytes) -> None:
+        """Replace the first line of a header, or append one."""
+        known = name.lower()
+        if known in self.names:
+            self.lines[self.names.index(known)] = name + b": " + value
+        else:
+            self.append(name, value)
+
+    def remove(self, name: bytes) -> None:
+        """Take out every line of a header."""
+        while name in self.names:
+            self._delete(self.names.index(name))
+
+    def pop_value(self, name: bytes) -> None:
+        """Take out the first value of a header; others on its line stay, as they were written."""
+        index = self.names.index(name)
+        rest = split_values(_value(self.lines[index]))[1:]
+        if rest:
+            written = self.lines[index].partition(b":")[0].rstrip()
+            self.lines[index] = written + b": " + b", ".join(rest)
+        else:
+            self._delete(index)
+        if name == b"via":
+            self._via = None
+
+    def _delete(self, index: int) -> None:
+        del self.names[index]
+        del self.lines[index]
+
+    def replace_first_value(self, name: bytes, value: bytes) -> None:
+        """Write another first value of a header, the others on its line kept."""
+        index = self.names.index(name)
+        rest = split_values(_value(self.lines[index]))[1:]
+        written = self.lines[index].partition(b":")[0].rstrip()
+        self.lines[index] = written + b": " + b", ".join([value, *rest])
+        if name == b"via":
+            self._via = None
+
+    def encode(self) -> bytes:
+        """Return the octets to send."""
+        return b"\r\n".join((self.start, *self.lines, b"", self.body))
+
+
+class Request(Message):
+    """A request: method, Request-URI, header lines and body."""
+
+    __slots__ = ("_uri", "method", "raw_uri", "version")
+
+    def __init__(
+        self,
+        method: bytes,
+        raw_uri: bytes,
+        names: list[bytes],
+        lines: list[bytes],
+        body: bytes = b"",
+        version: bytes = b"SIP/2.0",
+    ) -> None:
+        Message.__init__(self, names, lines, body)
+        self.method = method
+        self.raw_uri = raw_uri
+        self.version = version
+        self._uri: Uri | None = None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method!r} {self.raw_uri!r}>"
+
+    @classmethod
+    def build(
+        cls,
+        method: bytes,
+        raw_uri: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes = b"",
+    ) -> Self:
+        """Make a request of our own from (name, value) pairs; Content-Length is added."""
+        request = cls(method, raw_uri, [], [], body)
+        for name, value in headers:
+            request.append(name, value)
+        request.append(b"Content-Length", b"%d" % len(body))
+        return request
+
+    @property
+    def start(self) -> bytes:
+        """The request line."""
+        return b"%s %s SIP/2.0" % (self.method, self.raw_uri)
+
+    @property
+    def uri(self) -> Uri:
+        """The Request-URI; raises `SipError` 400."""
+        if self._uri is None:
+            self._uri = parse_uri(self.raw_uri)
+        return self._uri
+
+    def retarget(self, raw_uri: bytes) -> None:
+        """Write another Request-URI."""
+        self.raw_uri = raw_uri
+        self._uri = None
+
+    def copy(self) -> Request:
+        """Return a copy whose lines can be edited apart."""
+        return Request(self.method, self.raw_uri, self.names[:], self.lines[:], self.body)
+
+
+class Response(Message):
+    """A response: status, reason phrase, header lines and body."""
+
+    __slots__ = ("reason", "status")
+
+    def __init__(
+        self, status: int, reason: bytes, names: list[bytes], lines: list[bytes], body: bytes = b""
+    ) -> None:
+        Message.__init__(self, names, lines, body)
+        self.status = status
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}>"
+
+    @property
+    def start(self) -> bytes:
+        """The status line."""
+        return b"SIP/2.0 %d %s" % (self.status, self.reason)
+
+
+def _value(line: bytes) -> bytes:
+    value = line[line.index(b":") + 1 :]
+    return (unfold(value) if b"\n" in value else value).strip()
+
+
+def split_lines(head: bytes) -> list[bytes]:
+    """Split a head at its line ends; a folded line stays one element (RFC 3261 §7.3.1)."""
+    lines = head.split(b"\r\n")
+    if b"\r\n " in head or b"\r\n\t" in head:
+        unfolded: list[list[bytes]] = []
+        for line in lines:
+            if line[:1] in (b" ", b"\t") and unfolded:
+                unfolded[-1].append(line)
+            else:
+                unfolded.append([line])
+        lines = [b"\r\n".join(parts) for parts in unfolded]
+    return lines
+
+
+def header_names(lines: list[bytes]) -> list[bytes]:
+    """Return the lower-case long name of each line; raises `SipError` 400."""
+    try:
+        return [_names[line[: line.index(b":")]] for line in lines]
+    except ValueError:
+        raise malformed("header line") from None
+
+
+def parse_start_line(line: bytes) -> Request | Response:
+    """Parse a start line into a message without headers; raises `SipError` 400."""
+    if line[:4].upper() == b"SIP/":
+        match = _status_line(line)
+        if match is None:
+            raise malformed("status line")
+        return Response(int(match.group(1)), match.group(2) or b"", [], [])
+    pieces = line.split(b" ")
+    if len(pieces) != 3 or not is_token(pieces[0]) or _version(pieces[2]) is None:
+        raise malformed("request line")
+    return Request(pieces[0], pieces[1], [], [], version=pieces[2].upper())

@@ -1,0 +1,62 @@
+"""Nonces with time and integrity in them, and the counts used with each (RFC 7616 §3.3, §5.4)."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+FRESH, STALE, FORGED = range(3)
+
+_WINDOW = 64  # counts may arrive this much out of order, as datagrams do
+_STAMP = 12  # hexadecimal digits of the time, in seconds
+_SALT = 16
+_MAC = 24
+
+
+class Nonces:
+    """Makes nonces, knows its own again, and lets each count pass once.
+
+    ``key`` is secret; ``lifetime`` is in seconds. Only counts of verified credentials are kept,
+    and none for longer than two lifetimes.
+    """
+
+    def __init__(self, key: bytes, lifetime: float) -> None:
+        self._key = key
+        self._lifetime = lifetime
+        self._used: dict[bytes, tuple[int, int]] = {}
+        self._used_before: dict[bytes, tuple[int, int]] = {}
+        self._turned = 0.0
+
+    def make(self, realm: bytes, now: float, salt: bytes) -> bytes:
+        """Return a new nonce; ``salt`` is random, 8 bytes, and ``now`` in seconds."""
+        head = b"%012x" % int(now) + salt.hex().encode()
+        return head + self._mac(realm, head)
+
+    def judge(self, nonce: bytes, realm: bytes, now: float) -> int:
+        """Tell whether a nonce is `FRESH`, `STALE` (ours, but old), or `FORGED`."""
+        head, mac = nonce[: _STAMP + _SALT], nonce[_STAMP + _SALT :]
+        if not hmac.compare_digest(self._mac(realm, head), mac):
+            return FORGED
+        return FRESH if now - int(head[:_STAMP], 16) <= self._lifetime else STALE
+
+    def use(self, nonce: bytes, count: int, now: float) -> bool:
+        """Note a count that came with verified credentials; False if it was used before."""
+        if now - self._turned > self._lifetime:
+            self._used_before, self._used = self._used, {}
+            self._turned = now
+        highest, seen = self._used.get(nonce) or self._used_before.get(nonce) or (0, 0)
+        if count > highest:
+            shift = min(count - highest, _WINDOW)
+            seen = (seen << shift | 1) & (1 << _WINDOW) - 1
+            highest = count
+        else:
+            bit = 1 << highest - count
+            if highest - count >= _WINDOW or seen & bit or count == 0:
+                return False
+            seen |= bit
+        self._used[nonce] = (highest, seen)
+        return True
+
+    def _mac(self, realm: bytes, head: bytes) -> bytes:
+        digest = hmac.digest(self._key, realm + b"\0" + head, hashlib.sha256)
+        return digest.hex()[:_MAC].encode()

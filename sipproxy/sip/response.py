@@ -1,0 +1,51 @@
+"""Making responses: what they copy from the request (RFC 3261 §8.2.6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.status import reason_for
+
+_COPIED = frozenset((b"via", b"from", b"to", b"call-id", b"cseq"))
+
+
+def make_response(
+    request: Request,
+    status: int,
+    tag: bytes,
+    reason: str | None = None,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    body: bytes = b"",
+) -> Response:
+    """Make the response to ``request``, with ``tag`` in To unless it has one or status is 100.
+
+    ``headers`` are (name, value) pairs; Content-Length is added.
+    """
+    names: list[bytes] = []
+    lines: list[bytes] = []
+    for name, line in zip(request.names, request.lines, strict=True):
+        if name in _COPIED:
+            names.append(name)
+            lines.append(line)
+            if name == b"to" and status > 100 and not _has_tag(request):
+                lines[-1] = line + b";tag=" + tag
+    phrase = (reason or reason_for(status)).encode()
+    response = Response(status, phrase, names, lines, body)
+    for name, value in headers:
+        response.append(name, value)
+    response.append(b"Content-Length", b"%d" % len(body))
+    return response
+
+
+def error_response(request: Request, error: SipError, tag: bytes) -> Response:
+    """Make the response that an error stands for."""
+    return make_response(request, error.status, tag, error.reason, error.headers)
+
+
+def _has_tag(request: Request) -> bool:
+    try:
+        return request.to.tag is not None
+    except SipError:  # a To that cannot be read is answered as it came
+        return True

@@ -1,0 +1,211 @@
+"""Matches messages to transactions and makes new ones (RFC 3261 §17.1.3, §17.2.3, §18)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
+
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.headers import MAGIC_COOKIE, stamp_via
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.parser import BadMessage, parse_datagram, parse_framed
+from sipproxy.sip.response import error_response, make_response
+from sipproxy.transaction.client import ClientTransaction, InviteClient, NonInviteClient
+from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
+
+if TYPE_CHECKING:
+    from sipproxy.transaction.parties import ClientUser, Flow, ServerUser
+    from sipproxy.transaction.timers import Timers
+    from sipproxy.transaction.wheel import Wheel
+
+
+class TransactionLayer:
+    """Holds every transaction, and stands between the transports and their users.
+
+    ``tag`` makes the To tag of a response to a request, the same each time it is asked (RFC 3261
+    §8.2.7); ``is_ours`` knows the sent-by values that we put into Via (§18.1.2).
+    """
+
+    def __init__(
+        self,
+        wheel: Wheel,
+        timers: Timers,
+        tag: Callable[[Request], bytes],
+        is_ours: Callable[[bytes, int], bool],
+    ) -> None:
+        self.wheel = wheel
+        self.timers = timers
+        self.tag = tag
+        self.user: ServerUser | None = None
+        self._is_ours = is_ours
+        self._servers: dict[Hashable, ServerTransaction] = {}
+        self._clients: dict[tuple[bytes, bytes], ClientTransaction] = {}
+        self._claimed: dict[Hashable, ServerTransaction] = {}
+
+    def __len__(self) -> int:
+        return len(self._servers) + len(self._clients)
+
+    # What arrives
+
+    def datagram(self, data: bytes, flow: Flow) -> None:
+        """Take a datagram."""
+        try:
+            message = parse_datagram(data)
+        except BadMessage as error:
+            self.refused(error, flow)
+        else:
+            self._arrived(message, flow)
+
+    def framed(self, data: bytes, flow: Flow) -> None:
+        """Take a message that the framing of a stream has cut out."""
+        try:
+            message = parse_framed(data)
+        except BadMessage as error:
+            self.refused(error, flow)
+        else:
+            self._arrived(message, flow)
+
+    def refused(self, error: BadMessage, flow: Flow) -> None:
+        """Answer what is no valid request, without keeping anything (RFC 3261 §8.2.7)."""
+        request = error.salvage
+        if request is None:
+            return
+        try:
+            self._stamp(request, flow)
+            path = flow.reply_path(request.via)
+        except SipError:
+            path = flow
+        path.send(error_response(request, error, self.tag(request)).encode())
+
+    def undeliverable(self, data: bytes) -> None:
+        """The network returned a datagram of ours, or its beginning."""
+        try:
+            message = parse_datagram(data.partition(b"\r\n\r\n")[0] + b"\r\nl: 0\r\n\r\n")
+            client = self._clients.get((message.via.branch, message.cseq.method))
+        except SipError:
+            return
+        if client is not None and isinstance(message, Request):
+            client.failed()
+
+    def _arrived(self, message: Request | Response, flow: Flow) -> None:
+        if isinstance(message, Response):
+            self._response(message)
+        else:
+            self._request(message, flow)
+
+    def _response(self, response: Response) -> None:
+        """A response that matches nothing is dropped, late 2xx too (RFC 6026 §8.3, 4320 §4.2)."""
+        via = response.via
+        client = self._clients.get((via.branch, response.cseq.method))
+        if client is not None and self._is_ours(via.host, via.effective_port):
+            client.received(response)
+
+    def _request(self, request: Request, flow: Flow) -> None:
+        via = request.via
+        method = b"INVITE" if request.method == b"ACK" else request.method
+        key: Hashable
+        if via.branch.startswith(MAGIC_COOKIE) and len(via.branch) > len(MAGIC_COOKIE):
+            key = (via.branch, via.host, via.effective_port, method)
+        else:
+            key = _key_2543(request, method)
+        server = self._servers.get(key)
+        if request.method == b"ACK":
+            self._acknowledged(request, server, flow)
+        elif server is not None:
+            server.repeated()
+        else:
+            self._stamp(request, flow)
+            self._open(key, request, flow)
+
+    def _acknowledged(self, ack: Request, server: ServerTransaction | None, flow: Flow) -> None:
+        if self.user is not None and (
+            server is None or (isinstance(server, InviteServer) and server.acknowledged())
+        ):
+            self.user.acknowledged(ack, flow)
+
+    def _open(self, key: Hashable, request: Request, flow: Flow) -> None:
+        if self.user is None:
+            return
+        machine = InviteServer if request.method == b"INVITE" else NonInviteServer
+        path = flow.reply_path(request.via)
+        server = machine(key, request, flow, path, self.timers, self.wheel, self._forget_server)
+        self._servers[key] = server
+        server.start()
+        self.user.received(request, server)
+
+    @staticmethod
+    def _stamp(request: Request, flow: Flow) -> None:
+        """Note in the topmost Via where the request came from (§18.2.1, RFC 3581)."""
+        value = request.first_value(b"via")
+        stamped = stamp_via(value, request.via, flow.host, flow.port)
+        if stamped is not value:
+            request.replace_first_value(b"via", stamped)
+
+    # What users ask
+
+    def send(
+        self, request: Request, branch: bytes, flow: Flow, user: ClientUser
+    ) -> ClientTransaction:
+        """Send a request whose topmost Via, with ``branch``, is in place."""
+        key = (branch, request.method)
+        client: ClientTransaction
+        if request.method == b"INVITE":
+            invite = InviteClient(
+                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+            )
+            self._clients[key] = client = invite
+            invite.invite(request)
+        else:
+            client = NonInviteClient(
+                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+            )
+            self._clients[key] = client
+            client.start()
+        return client
+
+    def invited(self, cancel: Request) -> ServerTransaction | None:
+        """Return the INVITE's transaction that a CANCEL means, if there is one (§9.2)."""
+        via = cancel.via
+        return self._servers.get((via.branch, via.host, via.effective_port, b"INVITE"))
+
+    def claim(self, server: ServerTransaction, request: Request) -> bool:
+        """Note that we are the UAS of a request; False if it is a merged one (§8.2.2.2)."""
+        if request.to.tag is not None:
+            return True
+        key = (request.from_.tag, request.call_id, request.cseq.number, request.method)
+        if self._claimed.get(key, server) is not server:
+            return False
+        self._claimed[key] = server
+        server.merge_key = key
+        return True
+
+    def respond(
+        self,
+        server: ServerTransaction,
+        request: Request,
+        status: int,
+        reason: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        """Answer a request ourselves."""
+        server.respond(make_response(request, status, self.tag(request), reason, headers))
+
+    def _forget_server(self, server: ServerTransaction) -> None:
+        self._servers.pop(server.key, None)
+        if server.merge_key is not None:
+            self._claimed.pop(server.merge_key, None)
+
+    def _forget_client(self, client: ClientTransaction) -> None:
+        self._clients.pop(client.key, None)
+
+
+def _key_2543(request: Request, method: bytes) -> Hashable:
+    """Return what matches requests of an RFC 2543 client (RFC 3261 §17.2.3)."""
+    return (
+        request.raw_uri,
+        request.from_.tag,
+        request.call_id,
+        request.cseq.number,
+        request.values(b"via")[0],
+        method,
+    )

@@ -1,0 +1,71 @@
+"""Whom transactions talk to: flows below them, users above them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sipproxy.sip.headers import Via
+    from sipproxy.sip.message import Request, Response
+    from sipproxy.transaction.client import ClientTransaction
+    from sipproxy.transaction.server import ServerTransaction
+
+
+class Path(Protocol):
+    """Where octets can be sent."""
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport retransmits by itself (RFC 3261 §17)."""
+
+    def send(self, data: bytes) -> None:
+        """Send a message; failure is told later, never raised."""
+
+
+class Flow(Path, Protocol):
+    """A connection, or a local socket and a remote address (RFC 5626 §3)."""
+
+    @property
+    def transport(self) -> bytes:
+        """The name in Via: UDP, TCP, TLS."""
+
+    @property
+    def host(self) -> bytes:
+        """The remote address, without brackets."""
+
+    @property
+    def port(self) -> int:
+        """The remote port."""
+
+    def reply_path(self, via: Via) -> Path:
+        """Return where responses go whose topmost Via is ``via`` (RFC 3261 §18.2.2, 3581)."""
+
+    def watch(self, closed: Callable[[], None]) -> None:
+        """Call ``closed`` once when the flow ends; a UDP flow never does."""
+
+    def unwatch(self, closed: Callable[[], None]) -> None:
+        """Undo `watch`."""
+
+
+class ClientUser(Protocol):
+    """Who sent a request and hears what became of it."""
+
+    def answered(self, response: Response, transaction: ClientTransaction) -> None:
+        """A response came: provisional, final, or a further 2xx to an INVITE."""
+
+    def timed_out(self, transaction: ClientTransaction) -> None:
+        """Timer B or F fired."""
+
+    def failed(self, transaction: ClientTransaction) -> None:
+        """The transport reported that the request could not be delivered (RFC 3261 §17.1.4)."""
+
+
+class ServerUser(Protocol):
+    """Who is given each new request."""
+
+    def received(self, request: Request, transaction: ServerTransaction) -> None:
+        """A request came that is no retransmission."""
+
+    def acknowledged(self, ack: Request, flow: Flow) -> None:
+        """An ACK came that no transaction absorbs: it belongs to a 2xx."""

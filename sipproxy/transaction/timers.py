@@ -1,0 +1,37 @@
+"""The timer values of RFC 3261 §17 and its updates, in ticks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Timers(NamedTuple):
+    """Timer values in ticks.
+
+    ``linger`` is J, D, L and M: how long a finished transaction absorbs repetitions over an
+    unreliable transport (64*T1 by RFC 3261 table 4 and RFC 6026 §8.4, §8.7).
+    """
+
+    t1: int
+    t2: int
+    t4: int
+    linger: int
+
+    @property
+    def timeout(self) -> int:
+        """Timers B, F and H: 64*T1."""
+        return 64 * self.t1
+
+    @property
+    def trying(self) -> int:
+        """The time it takes a client's Timer E to be reset to T2 (RFC 4320 §4.1)."""
+        total, interval = 0, self.t1
+        while interval < self.t2:
+            total += interval
+            interval = min(2 * interval, self.t2)
+        return total
+
+
+def timers(tick: float, linger: float, t1: float = 0.5, t2: float = 4.0, t4: float = 5.0) -> Timers:
+    """Return the timer values for ticks of ``tick`` seconds; the others are in seconds too."""
+    return Timers(*(max(1, round(seconds / tick)) for seconds in (t1, t2, t4, linger)))

@@ -1,0 +1,73 @@
+"""One timer structure for everything that can linger: a slot per tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Sleeper(Protocol):
+    """What can be woken.
+
+    ``due`` is the tick it waits for, 0 for none: whoever no longer wants to be woken sets it to 0.
+    ``booked`` belongs to the wheel.
+    """
+
+    due: int
+    booked: int
+
+    def woken(self) -> None:
+        """The tick in ``due`` has come; ``due`` is 0 again."""
+
+
+class Wheel:
+    """Appointments by tick.
+
+    ``now`` is the tick that the events of this moment belong to. It is rounded up, so that nothing
+    is woken early. A sleeper stands in one slot that counts; one that wants to be woken later than
+    that is moved on when the slot's turn comes. ``raised`` is told of an exception let out.
+    """
+
+    __slots__ = ("_raised", "_slots", "now")
+
+    def __init__(self, raised: Callable[[Sleeper], None]) -> None:
+        self.now = 1
+        self._slots: dict[int, list[Sleeper]] = {}
+        self._raised = raised
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots.values()))
+
+    def wake(self, sleeper: Sleeper, after: int) -> None:
+        """Wake ``sleeper`` in ``after`` ticks, at least one, and not when it was to be before."""
+        sleeper.due = due = self.now + max(after, 1)
+        if not 0 < sleeper.booked <= due:
+            self._book(sleeper, due)
+
+    def _book(self, sleeper: Sleeper, tick: int) -> None:
+        sleeper.booked = tick
+        slot = self._slots.get(tick)
+        if slot is None:
+            self._slots[tick] = [sleeper]
+        else:
+            slot.append(sleeper)
+
+    def advance(self, tick: int) -> None:
+        """Let time pass up to and including ``tick``."""
+        for now in range(self.now, tick + 1):
+            self.now = now
+            for sleeper in self._slots.pop(now, ()):
+                if sleeper.booked == now:
+                    sleeper.booked = 0
+                    self._arrive(sleeper, now)
+        self.now = max(self.now, tick + 1)
+
+    def _arrive(self, sleeper: Sleeper, now: int) -> None:
+        if sleeper.due > now:
+            self._book(sleeper, sleeper.due)
+        elif sleeper.due == now:
+            sleeper.due = 0
+            try:
+                sleeper.woken()
+            except Exception:
+                self._raised(sleeper)

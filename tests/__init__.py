@@ -1,0 +1,1 @@
+"""Tests of sipproxy; the folders mirror the package."""
