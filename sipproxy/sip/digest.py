@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 
 from sipproxy.sip.grammar import quote
 
 # Names as RFC 7616 §6.1 registers them, and hashlib's.
 ALGORITHMS: dict[str, str] = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+
+_nonce_count = re.compile(rb"[0-9A-Fa-f]{8}").fullmatch
 
 
 def _hash(algorithm: str, text: bytes) -> bytes:
@@ -56,10 +59,7 @@ def is_complete(params: Mapping[bytes, bytes]) -> bool:
 def nonce_count(params: Mapping[bytes, bytes]) -> int | None:
     """Return the nonce count, eight hexadecimal digits (RFC 7616 §3.4), or None."""
     text = params.get(b"nc", b"")
-    try:
-        return int(text, 16) if len(text) == 8 and text.isalnum() else None
-    except ValueError:
-        return None
+    return int(text, 16) if _nonce_count(text) else None
 
 
 def verify(algorithm: str, secret: bytes, method: bytes, params: Mapping[bytes, bytes]) -> bool:
@@ -105,9 +105,10 @@ def credentials(
         b"qop": b"auth",
     }
     secret = ha1(algorithm, user, realm, password)
+    opaque = challenge.get(b"opaque")  # comes back unchanged (RFC 7616 §3.3)
     return (
         b"Digest username=%s, realm=%s, nonce=%s, uri=%s, response=%s, algorithm=%s, "
-        b"cnonce=%s, nc=%s, qop=auth"
+        b"cnonce=%s, nc=%s, qop=auth%s"
         % (
             quote(user),
             quote(realm),
@@ -117,5 +118,6 @@ def credentials(
             algorithm.encode(),
             quote(cnonce),
             params[b"nc"],
+            b"" if opaque is None else b", opaque=" + quote(opaque),
         )
     )

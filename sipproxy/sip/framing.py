@@ -78,14 +78,12 @@ class Framer:
     def _skip_line_ends(self) -> bool:
         """Drop line ends before a start line (§7.5); True for a ping, which is two of them."""
         buffer = self._buffer
-        if buffer.startswith(PING):
-            del buffer[:4]
-            return True
-        if PING.startswith(buffer):
-            return False  # it may become a ping
-        while buffer.startswith(_LINE_END) and not buffer.startswith(PING):
+        while buffer.startswith(_LINE_END) and not PING.startswith(buffer[:4]):
             del buffer[:1]
-        return self._skip_line_ends() if buffer.startswith(PING) else False
+        if not buffer.startswith(PING):
+            return False  # it may become a ping
+        del buffer[:4]
+        return True
 
     def _measure(self) -> int:
         """Return the length of the message that begins the buffer, 0 while its head is partial."""
@@ -93,7 +91,7 @@ class Framer:
         end = buffer.find(b"\r\n\r\n", self._searched)
         if end < 0:
             self._searched = max(0, len(buffer) - 3)
-            if len(buffer) > self.max_head:
+            if len(buffer) > self.max_head + 3:  # its end may be there but for an octet
                 raise self._bad(SipError(513), bytes(buffer))
             return 0
         head = bytes(buffer[:end])

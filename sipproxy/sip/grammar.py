@@ -17,7 +17,7 @@ _quoted_or = {
     for separator in (b",", b";")
 }
 _escape = re.compile(rb"%([0-9A-Fa-f]{2})")
-_folding = re.compile(rb"[ \t]*\r\n[ \t]+")
+_folding = re.compile(rb"(?<![ \t])[ \t]*\r\n[ \t]+")
 _backslash = re.compile(rb"\\(.)", re.S)
 _host = re.compile(
     rb"\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?"

@@ -28,7 +28,7 @@ DEFAULT_EXPIRES = 3600  # what a malformed value counts as (§10.2.1.1, §20.19)
 
 _via = re.compile(
     rb"\s*[%(t)s]+\s*/\s*[%(t)s]+\s*/\s*(?P<transport>[%(t)s]+)\s+"
-    rb"(?P<host>\[[^\]\s]*\]|[^\s:;,\[\]]+)\s*(?::\s*(?P<port>[0-9]+))?(?P<params>%(p)s)"
+    rb"(?P<host>\[[^\]\s]*\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]+))?(?P<params>%(p)s)"
     % {b"t": TOKEN_CHARS, b"p": PARAMS},
     re.S,
 ).fullmatch
@@ -88,17 +88,19 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
     ``rport``, which gets the source port (RFC 3581 §4). ``host`` is written without brackets.
     """
     wants_port = b"rport" in via.params
-    if not wants_port and via.host.strip(b"[]") == host and b"received" not in via.params:
+    if wants_port or b"received" in via.params:
+        sent, *params = split_quoted(value, b";")
+        # What a sender claims of itself does not count.
+        kept = [p for p in params if p.partition(b"=")[0].rstrip().lower() not in _STAMPED]
+        value = b";".join((sent, *kept))
+    elif via.host.strip(b"[]") == host:
         return value
-    if b"received" in via.params or via.params.get(b"rport") is not None:
-        value = _claimed.sub(b"", value)  # what a sender claims of itself does not count
     if wants_port:
-        value = _rport.sub(b"", value) + b";rport=%d" % port
+        value += b";rport=%d" % port
     return value + b";received=" + host
 
 
-_claimed = re.compile(rb"\s*;\s*(?:received|rport)\s*=[^;]*", re.I)
-_rport = re.compile(rb"\s*;\s*rport\s*(?=;|\Z)", re.I)
+_STAMPED = (b"received", b"rport")
 
 
 class NameAddr:
@@ -225,11 +227,11 @@ def parse_authorization(value: bytes) -> Authorization:
     Commas part the parameters, so that the line holds one value (§7.3.1). Raises `SipError` 400
     for Digest with a repeated or malformed parameter; other schemes keep none.
     """
-    scheme, _, rest = value.strip().partition(b" ")
+    scheme, *rest = value.split(None, 1) or (b"",)
     params: dict[bytes, bytes] = {}
     if scheme.lower() != b"digest":
         return Authorization(scheme.lower(), params)
-    for piece in split_quoted(rest, b","):
+    for piece in split_quoted(b"".join(rest), b","):
         name, equals, text = piece.partition(b"=")
         name = name.strip().lower()
         if not equals or not is_token(name) or name in params:

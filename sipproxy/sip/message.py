@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from typing import Self
 
 from sipproxy.sip.grammar import is_token, malformed, split_values, unfold
-from sipproxy.sip.headers import CSeq, NameAddr, Via, parse_cseq, parse_name_addr, parse_via
+from sipproxy.sip.headers import (
+    CSeq,
+    NameAddr,
+    Via,
+    parse_cseq,
+    parse_name_addr,
+    parse_via,
+    stamp_via,
+)
 from sipproxy.sip.uri import Uri, parse_uri
 
 _COMPACT = {
@@ -56,8 +64,10 @@ _names = _Names(
     | _COMPACT
     | {short.upper(): name for short, name in _COMPACT.items()}
 )
+# What a message keeps parsed, by the name of the header.
+_PARSED = {b"via": "_via", b"cseq": "_cseq", b"from": "_from", b"to": "_to"}
 _version = re.compile(rb"SIP/[0-9]+\.[0-9]+", re.I).fullmatch
-_status_line = re.compile(rb"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I | re.S).fullmatch
+_status_line = re.compile(rb"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I).fullmatch
 
 
 class Message:
@@ -153,8 +163,10 @@ class Message:
 
     def insert(self, index: int, name: bytes, value: bytes) -> None:
         """Put a new header line at ``index``."""
-        self.names.insert(index, name.lower())
+        known = name.lower()
+        self.names.insert(index, known)
         self.lines.insert(index, name + b": " + value)
+        self._edited(known)
 
     def append(self, name: bytes, value: bytes) -> None:
         """Put a new header line after all others."""
@@ -170,13 +182,18 @@ class Message:
         known = name.lower()
         if known in self.names:
             self.lines[self.names.index(known)] = name + b": " + value
+            self._edited(known)
         else:
             self.append(name, value)
 
     def remove(self, name: bytes) -> None:
         """Take out every line of a header."""
-        while name in self.names:
-            self._delete(self.names.index(name))
+        if name not in self.names:
+            return
+        kept = [place for place, known in enumerate(self.names) if known != name]
+        self.names = [self.names[place] for place in kept]
+        self.lines = [self.lines[place] for place in kept]
+        self._edited(name)
 
     def pop_value(self, name: bytes) -> None:
         """Take out the first value of a header; others on its line stay, as they were written."""
@@ -186,13 +203,9 @@ class Message:
             written = self.lines[index].partition(b":")[0].rstrip()
             self.lines[index] = written + b": " + b", ".join(rest)
         else:
-            self._delete(index)
-        if name == b"via":
-            self._via = None
-
-    def _delete(self, index: int) -> None:
-        del self.names[index]
-        del self.lines[index]
+            del self.names[index]
+            del self.lines[index]
+        self._edited(name)
 
     def replace_first_value(self, name: bytes, value: bytes) -> None:
         """Write another first value of a header, the others on its line kept."""
@@ -200,8 +213,12 @@ class Message:
         rest = split_values(_value(self.lines[index]))[1:]
         written = self.lines[index].partition(b":")[0].rstrip()
         self.lines[index] = written + b": " + b", ".join([value, *rest])
-        if name == b"via":
-            self._via = None
+        self._edited(name)
+
+    def _edited(self, name: bytes) -> None:
+        slot = _PARSED.get(name)
+        if slot is not None:
+            setattr(self, slot, None)
 
     def encode(self) -> bytes:
         """Return the octets to send."""
@@ -262,6 +279,18 @@ class Request(Message):
         """Write another Request-URI."""
         self.raw_uri = raw_uri
         self._uri = None
+
+    def stamp(self, host: bytes, port: int) -> None:
+        """Note in the topmost Via where the request came from (RFC 3261 §18.2.1, 3581 §4).
+
+        ``via`` keeps what the sender wrote: responses are routed by both.
+        """
+        value = self.first_value(b"via")
+        via = self.via
+        stamped = stamp_via(value, via, host, port)
+        if stamped is not value:
+            self.replace_first_value(b"via", stamped)
+            self._via = via
 
     def copy(self) -> Request:
         """Return a copy whose lines can be edited apart."""

@@ -50,10 +50,10 @@ class Nonces:
             seen = (seen << shift | 1) & (1 << _WINDOW) - 1
             highest = count
         else:
-            bit = 1 << highest - count
-            if highest - count >= _WINDOW or seen & bit or count == 0:
+            behind = highest - count
+            if behind >= _WINDOW or seen >> behind & 1 or count == 0:
                 return False
-            seen |= bit
+            seen |= 1 << behind
         self._used[nonce] = (highest, seen)
         return True
 

@@ -127,8 +127,8 @@ def salvage(lines: list[bytes]) -> Request | None:
     The answer needs a Via (RFC 3261 §8.2.6.2); nothing answers an ACK (§17.1.1.3) or a response.
     """
     start = lines[0]
-    method = start.partition(b" ")[0]
-    if b"SIP/" not in start.upper()[1:] or method == b"ACK":
+    method = b"".join(start.split(None, 1)[:1])
+    if b"SIP/" not in start.upper() or method[:4].upper() == b"SIP/" or method == b"ACK":
         return None
     request = Request(method, b"", [], [])
     for line in lines[1:]:

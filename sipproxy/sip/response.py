@@ -9,6 +9,7 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.status import reason_for
 
 _COPIED = frozenset((b"via", b"from", b"to", b"call-id", b"cseq"))
+_COPIED_TRYING = _COPIED | {b"timestamp"}  # §8.2.6.1
 
 
 def make_response(
@@ -25,8 +26,9 @@ def make_response(
     """
     names: list[bytes] = []
     lines: list[bytes] = []
+    copied = _COPIED_TRYING if status == 100 else _COPIED
     for name, line in zip(request.names, request.lines, strict=True):
-        if name in _COPIED:
+        if name in copied:
             names.append(name)
             lines.append(line)
             if name == b"to" and status > 100 and not _has_tag(request):

@@ -19,6 +19,8 @@ _uri = re.compile(
 ).fullmatch
 _scheme = re.compile(rb"[A-Za-z][A-Za-z0-9+\-.]*").fullmatch
 # Escapes that stay: what they stand for would change how the user part is read (§25.1 user).
+_escape = re.compile(rb"%[0-9A-Fa-f]{2}")
+_RESERVED = b";/?:@&=+$,%"  # not what their escapes are (§19.1.4, RFC 2396 §2.2)
 _unsafe_in_user = re.compile(rb"[^A-Za-z0-9\-_.!~*'()&=+$,;?/]")
 
 
@@ -134,6 +136,8 @@ def address_of_record(uri: Uri) -> bytes:
 def aor_uri(aor: bytes) -> bytes:
     """Return the SIP URI of an address-of-record, with what has to be escaped escaped."""
     user, _, host = aor.rpartition(b"@")
+    if not user:
+        return b"sip:" + host
     escaped = _unsafe_in_user.sub(lambda match: b"%%%02X" % match.group()[0], user)
     return b"sip:" + escaped + b"@" + host
 
@@ -166,7 +170,17 @@ def equivalent(a: Uri, b: Uri) -> bool:
 def _same_part(a: bytes | None, b: bytes | None) -> bool:
     if a is None or b is None:
         return a is b
-    return a == b or unescape(a) == unescape(b)
+    return a == b or _plain(a) == _plain(b)
+
+
+def _plain(part: bytes) -> bytes:
+    """Undo the escapes of what is equivalent to its escape, in a user or a password."""
+    return _escape.sub(_undo, part)
+
+
+def _undo(escape: re.Match[bytes]) -> bytes:
+    octet = unescape(escape.group())
+    return escape.group().upper() if octet in _RESERVED else octet
 
 
 def _same_params(a: dict[bytes, bytes | None], b: dict[bytes, bytes | None]) -> bool:

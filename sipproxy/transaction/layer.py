@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
 from sipproxy.sip.errors import SipError
-from sipproxy.sip.headers import MAGIC_COOKIE, stamp_via
+from sipproxy.sip.headers import MAGIC_COOKIE
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import BadMessage, parse_datagram, parse_framed
 from sipproxy.sip.response import error_response, make_response
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from sipproxy.transaction.parties import ClientUser, Flow, ServerUser
     from sipproxy.transaction.timers import Timers
     from sipproxy.transaction.wheel import Wheel
+
+
+# A request of ours has our Via before all else.
+_returned = re.compile(rb"(\S+) [^\r\n]* SIP/2\.0\r\nVia:[^\r\n]*?;branch=([^;,\s]+)").match
 
 
 class TransactionLayer:
@@ -71,20 +76,17 @@ class TransactionLayer:
         if request is None:
             return
         try:
-            self._stamp(request, flow)
+            request.stamp(flow.host, flow.port)
             path = flow.reply_path(request.via)
         except SipError:
             path = flow
         path.send(error_response(request, error, self.tag(request)).encode())
 
     def undeliverable(self, data: bytes) -> None:
-        """The network returned a datagram of ours, or its beginning."""
-        try:
-            message = parse_datagram(data.partition(b"\r\n\r\n")[0] + b"\r\nl: 0\r\n\r\n")
-            client = self._clients.get((message.via.branch, message.cseq.method))
-        except SipError:
-            return
-        if client is not None and isinstance(message, Request):
+        """The network returned the beginning of a datagram of ours (RFC 3261 §18.4)."""
+        match = _returned(data)
+        client = match and self._clients.get((match.group(2), match.group(1)))
+        if client:
             client.failed()
 
     def _arrived(self, message: Request | Response, flow: Flow) -> None:
@@ -101,20 +103,19 @@ class TransactionLayer:
             client.received(response)
 
     def _request(self, request: Request, flow: Flow) -> None:
-        via = request.via
-        method = b"INVITE" if request.method == b"ACK" else request.method
-        key: Hashable
-        if via.branch.startswith(MAGIC_COOKIE) and len(via.branch) > len(MAGIC_COOKIE):
-            key = (via.branch, via.host, via.effective_port, method)
-        else:
-            key = _key_2543(request, method)
+        is_ack = request.method == b"ACK"
+        try:
+            key = _server_key(request, b"INVITE" if is_ack else request.method)
+        except SipError as error:
+            self.refused(BadMessage(error, None if is_ack else request), flow)
+            return
         server = self._servers.get(key)
-        if request.method == b"ACK":
+        if is_ack:
             self._acknowledged(request, server, flow)
         elif server is not None:
             server.repeated()
         else:
-            self._stamp(request, flow)
+            request.stamp(flow.host, flow.port)
             self._open(key, request, flow)
 
     def _acknowledged(self, ack: Request, server: ServerTransaction | None, flow: Flow) -> None:
@@ -132,14 +133,6 @@ class TransactionLayer:
         self._servers[key] = server
         server.start()
         self.user.received(request, server)
-
-    @staticmethod
-    def _stamp(request: Request, flow: Flow) -> None:
-        """Note in the topmost Via where the request came from (§18.2.1, RFC 3581)."""
-        value = request.first_value(b"via")
-        stamped = stamp_via(value, request.via, flow.host, flow.port)
-        if stamped is not value:
-            request.replace_first_value(b"via", stamped)
 
     # What users ask
 
@@ -165,8 +158,7 @@ class TransactionLayer:
 
     def invited(self, cancel: Request) -> ServerTransaction | None:
         """Return the INVITE's transaction that a CANCEL means, if there is one (§9.2)."""
-        via = cancel.via
-        return self._servers.get((via.branch, via.host, via.effective_port, b"INVITE"))
+        return self._servers.get(_server_key(cancel, b"INVITE"))
 
     def claim(self, server: ServerTransaction, request: Request) -> bool:
         """Note that we are the UAS of a request; False if it is a merged one (§8.2.2.2)."""
@@ -175,8 +167,9 @@ class TransactionLayer:
         key = (request.from_.tag, request.call_id, request.cseq.number, request.method)
         if self._claimed.get(key, server) is not server:
             return False
-        self._claimed[key] = server
-        server.merge_key = key
+        if self._servers.get(server.key) is server:  # it may have ended before it is claimed
+            self._claimed[key] = server
+            server.merge_key = key
         return True
 
     def respond(
@@ -199,13 +192,20 @@ class TransactionLayer:
         self._clients.pop(client.key, None)
 
 
-def _key_2543(request: Request, method: bytes) -> Hashable:
-    """Return what matches requests of an RFC 2543 client (RFC 3261 §17.2.3)."""
+def _server_key(request: Request, method: bytes) -> Hashable:
+    """Return what a request has in common with its transaction (§17.2.3); raises `SipError` 400.
+
+    Stamping the Via changes nothing of it. A client of RFC 2543 has no branch of its own making.
+    """
+    via = request.via
+    branch = via.branch
+    if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
+        return (branch, via.host, via.effective_port, method)
     return (
         request.raw_uri,
         request.from_.tag,
         request.call_id,
         request.cseq.number,
-        request.values(b"via")[0],
+        (via.transport, branch, via.sent_by),
         method,
     )

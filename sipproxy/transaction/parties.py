@@ -27,8 +27,12 @@ class Flow(Path, Protocol):
     """A connection, or a local socket and a remote address (RFC 5626 §3)."""
 
     @property
-    def transport(self) -> bytes:
+    def via_transport(self) -> bytes:
         """The name in Via: UDP, TCP, TLS."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent."""
 
     @property
     def host(self) -> bytes:

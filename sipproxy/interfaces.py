@@ -1,0 +1,193 @@
+"""PUBLIC: every interface that a plugin can provide or use.
+
+A plugin is a named factory (`IComponentFactory`) in a ``twisted.plugins`` module. The configuration
+table ``[plugin.NAME]`` is the factory's ``options``; what it builds provides one of the small
+interfaces below, and is started and stopped with the server if it is an ``IService`` too.
+
+Every method that returns a result may return a Deferred of it instead; where it does not, none is
+made (see `then`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from sipproxy.sip.message import Request, Response
+    from sipproxy.transaction.parties import ClientUser, Flow
+    from sipproxy.transaction.server import ServerTransaction
+    from sipproxy.transaction.wheel import Sleeper
+
+T = TypeVar("T")
+
+
+def then(result: T | Deferred[T], go_on: Callable[[T], Any]) -> Any:
+    """Call ``go_on`` with ``result``, at once where it is no Deferred.
+
+    Returns what ``go_on`` returns, or the Deferred that it was added to.
+    """
+    if isinstance(result, Deferred):
+        return result.addCallback(go_on)
+    return go_on(result)
+
+
+class Target:
+    """Where a request may go (RFC 3261 §16.5).
+
+    ``uri`` becomes the Request-URI. ``routes`` are name-addr values pushed before any Route. The
+    request uses ``flow`` where there is one, else the first route, else the URI, as RFC 3263 has
+    it. ``is_user`` says that this is a user's own device, so that silence means 480 and not 504.
+    """
+
+    __slots__ = ("flow", "is_user", "routes", "uri")
+
+    def __init__(
+        self,
+        uri: bytes,
+        routes: tuple[bytes, ...] = (),
+        flow: Flow | None = None,
+        is_user: bool = False,
+    ) -> None:
+        self.uri = uri
+        self.routes = routes
+        self.flow = flow
+        self.is_user = is_user
+
+
+class Sender:
+    """Who a request is from.
+
+    ``aor`` is the canonical address-of-record in From, empty for none; ``is_user`` says that it is
+    one of ours and proven (or that ``[auth] required`` is false); ``by_token`` that the request
+    belongs to a dialog that we have admitted.
+    """
+
+    __slots__ = ("aor", "by_token", "is_user")
+
+    def __init__(self, aor: bytes, is_user: bool, by_token: bool = False) -> None:
+        self.aor = aor
+        self.is_user = is_user
+        self.by_token = by_token
+
+
+class IComponentFactory(Interface):
+    """Builds a component from its options; provide ``twisted.plugin.IPlugin`` beside it."""
+
+    name = Attribute("str: what the configuration calls it; ``[plugin.NAME]`` holds its options.")
+    provides = Attribute("The interface of this module that what it builds provides.")
+    options = Attribute("A msgspec.Struct class; unknown keys and wrong types are errors.")
+
+    def build(options: Any, host: IHost) -> Any:
+        """Build the component from checked options. Raises ValueError for a mistake in them."""
+
+
+class IHost(Interface):
+    """What a component may use of the server that it is part of."""
+
+    settings = Attribute("The whole configuration, as `sipproxy.config.Settings`.")
+    identity = Attribute("Who we are: domains, addresses, canonical addresses-of-record.")
+    location = Attribute("The bindings: provides `ILocation`.")
+    credentials = Attribute("The accounts: provides `ICredentialStore`.")
+    store = Attribute("What survives a restart: provides `IStore`.")
+    log = Attribute("A twisted.logger.Logger.")
+
+    def now() -> float:
+        """Return the monotonic time in seconds."""
+
+    def wake(sleeper: Sleeper, seconds: float) -> None:
+        """Call ``sleeper.woken`` in so many seconds, to the tick."""
+
+    def random(length: int) -> bytes:
+        """Return ``length`` random octets."""
+
+    def respond(
+        request: Request,
+        transaction: ServerTransaction,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Answer a request, through the response filters."""
+
+    def send(request: Request, user: ClientUser | None = None) -> None:
+        """Send a request of ours wherever any request to its Request-URI goes.
+
+        It is complete but for Via, Max-Forwards and Content-Length. ``user`` hears what becomes of
+        each branch; answers are dropped where there is none.
+        """
+
+
+class IRequestHandler(Interface):
+    """Answers requests for our domains: a registrar, a bot, a gateway."""
+
+    methods = Attribute("frozenset of bytes: the methods it answers, for Allow.")
+
+    def claims(request: Request) -> bool:
+        """Tell whether this handler answers the request; by method, package or user."""
+
+    def handle(request: Request, transaction: ServerTransaction, sender: Sender) -> Any:
+        """Answer it. Raises `sipproxy.sip.errors.SipError` to refuse it."""
+
+
+class IRequestFilter(Interface):
+    """Looks at every request that passed authentication, before it is handled or routed."""
+
+    def request(request: Request, sender: Sender) -> Any:
+        """Let the request pass by returning, or raise `SipError`; it may edit the request."""
+
+
+class IResponseFilter(Interface):
+    """Looks at every response before it goes upstream."""
+
+    def response(response: Response, request: Request) -> Any:
+        """Look at it, and edit it if need be."""
+
+
+class IRouter(Interface):
+    """Finds where requests go."""
+
+    def targets(request: Request, sender: Sender) -> Any:
+        """Return the targets (a list of `Target`), or None to pass to the next router.
+
+        Raises `SipError` where the request has no target and no other router may look for one.
+        """
+
+
+class ICredentialStore(Interface):
+    """Knows the users of our domains."""
+
+    def known(aor: bytes) -> Any:
+        """Tell whether there is such a user."""
+
+    def secret(aor: bytes, algorithm: str) -> Any:
+        """Return the HA1 of a user for "MD5", "SHA-256" or "SHA-512-256", or None."""
+
+
+class ILocation(Interface):
+    """Where the users of our domains are (RFC 3261 §10)."""
+
+    def bindings(aor: bytes) -> Any:
+        """Return the current bindings of an address-of-record, as a sequence; best q first."""
+
+    def watch(changed: Callable[[bytes], None]) -> None:
+        """Call ``changed`` with an address-of-record whenever its bindings have changed."""
+
+
+class IStore(Interface):
+    """What survives a restart, by kind and key; reads happen at start alone."""
+
+    def load(kind: str) -> Any:
+        """Return every (key, value) of a kind."""
+
+    def put(kind: str, key: bytes, value: Any) -> Any:
+        """Keep a value; written behind, unless `commit` is waited for."""
+
+    def remove(kind: str, key: bytes) -> Any:
+        """Forget a value."""
+
+    def commit() -> Any:
+        """Return when all that was put and removed is safe."""

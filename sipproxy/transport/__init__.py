@@ -1,0 +1,1 @@
+"""Where Twisted meets the network: UDP, streams, flows and their tokens, and who we are."""

@@ -1,0 +1,31 @@
+"""The configuration of listeners and of the limits on what peers may use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Listen(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One ``[[listen]]`` entry."""
+
+    transport: Literal["udp", "tcp"]
+    address: str
+    port: int = 5060
+    advertise: str = ""
+
+
+class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[limits]`` table: sizes in bytes, times in seconds."""
+
+    head: int = 32768  # beyond: 513
+    body: int = 1048576  # on streams; beyond: 413
+    write_queue: int = 1048576  # a peer that lets more wait loses its connection
+    write_stall: float = 30.0  # so does one that reads nothing for this long
+    idle: float = 600.0  # a connection without bindings or dialogs that is silent this long
+    partial: float = 30.0  # a message on a stream that is not whole by then
+    connections: int = 20000  # of streams, all together
+    connections_per_address: int = 10000
+    connect: float = 2.0  # an attempt by TCP
+    datagram: int = 1300  # larger requests go by TCP (RFC 3261 §18.1.1)

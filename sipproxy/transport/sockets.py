@@ -1,0 +1,71 @@
+"""Binding the sockets of the listeners, all or none, before anything is served."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+import msgspec
+
+from sipproxy.transport.settings import Listen
+
+BACKLOG = 1024
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """A listener with its socket; ``listen.port`` is the one that the kernel gave."""
+
+    listen: Listen
+    socket: socket.socket
+    family: int
+
+
+class BindError(Exception):
+    """A listener's address cannot be had; ``index`` is its place in the configuration."""
+
+    def __init__(self, index: int, listen: Listen, problem: OSError) -> None:
+        self.index = index
+        self.listen = listen
+        self.problem = problem
+        super().__init__(f"{listen.transport} {listen.address}:{listen.port}: {problem.strerror}")
+
+
+def bind_all(listens: Iterable[Listen]) -> list[Bound]:
+    """Bind every listener; raises `BindError` for the first that fails, and leaves none open."""
+    bound: list[Bound] = []
+    for index, listen in enumerate(listens):
+        try:
+            bound.append(bind(listen))
+        except OSError as problem:
+            close_all(bound)
+            raise BindError(index, listen, problem) from problem
+    return bound
+
+
+def bind(listen: Listen) -> Bound:
+    """Bind one listener; a stream listens too, for bind alone misses a port that is taken."""
+    version = ip_address(listen.address).version
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    stream = listen.transport != "udp"
+    sock = socket.socket(family, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if family == socket.AF_INET6:  # else an IPv4 peer would be called ::ffff:192.0.2.1
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if stream:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((listen.address, listen.port))
+        if stream:
+            sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    port: int = sock.getsockname()[1]
+    return Bound(msgspec.structs.replace(listen, port=port), sock, family)
+
+
+def close_all(bound: Iterable[Bound]) -> None:
+    """Close the sockets of listeners that are not served."""
+    for one in bound:
+        one.socket.close()

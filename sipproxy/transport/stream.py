@@ -1,0 +1,248 @@
+"""TCP: connections as flows, messages cut out of them, and queues that stay bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from sipproxy.sip.framing import PING, PONG, Framer
+from sipproxy.sip.parser import BadMessage
+from sipproxy.transport.identity import SentBy
+from sipproxy.transport.settings import Limits
+
+if TYPE_CHECKING:
+    from sipproxy.sip.headers import Via
+    from sipproxy.transaction.parties import Path
+
+
+class StreamReceiver(Protocol):
+    """Who is given what arrives: the transaction layer."""
+
+    def framed(self, data: bytes, flow: StreamFlow) -> None:
+        """A message came."""
+
+    def refused(self, error: BadMessage, flow: StreamFlow) -> None:
+        """Octets came that are no message, and nothing can be read after them."""
+
+
+class Surroundings(Protocol):
+    """What a connection needs of the network that it is part of."""
+
+    limits: Limits
+
+    @property
+    def receiver(self) -> StreamReceiver:
+        """Who is given messages."""
+
+    def seconds(self) -> float:
+        """The monotonic time."""
+
+    def wake(self, sleeper: Any, seconds: float) -> None:
+        """Make an appointment."""
+
+    def opened(self, flow: StreamFlow) -> bool:
+        """Count a connection; False where a limit forbids it."""
+
+    def closed(self, flow: StreamFlow) -> None:
+        """A connection has ended."""
+
+    def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
+        """Send a response whose connection is gone by another (RFC 3261 §18.2.2)."""
+
+
+class ReplyPath:
+    """Where a response goes that came in on a connection: there, else to the sender's port."""
+
+    __slots__ = ("_flow", "_port")
+
+    reliable = True
+
+    def __init__(self, flow: StreamFlow, port: int) -> None:
+        self._flow = flow
+        self._port = port
+
+    def send(self, data: bytes) -> None:
+        """Send by the connection, or by a new one to the port in Via (RFC 3261 §18.2.2)."""
+        flow = self._flow
+        if flow.is_open:
+            flow.send(data)
+        else:
+            flow.surroundings.send_anew(flow, flow.host.decode(), self._port, data)
+
+
+@implementer(IPushProducer)
+class StreamFlow(TwistedProtocol):
+    """One connection.
+
+    It closes by itself when it is idle, which one with watchers (bindings, dialogs, transactions)
+    never is; when a message does not get whole; and when the peer does not read.
+    """
+
+    reliable = True
+    via_transport = b"TCP"
+
+    def __init__(self, surroundings: Surroundings, name: bytes, sent_by: SentBy) -> None:
+        self.surroundings = surroundings
+        self.name = name
+        self.sent_by = sent_by
+        self.host = b""
+        self.port = 0
+        self.is_open = False
+        self._closing = True  # no octet is read or written: not connected yet, or ending
+        self.due = self.booked = 0
+        self._framer = Framer(surroundings.limits.head, surroundings.limits.body)
+        self._watchers: dict[Callable[[], None], None] = {}
+        self._active = self._begun = 0.0
+        self._stalled: float | None = None
+        self._queued = 0
+        self._log = Logger()
+
+    def __repr__(self) -> str:
+        return f"<StreamFlow {self.host.decode()}:{self.port}>"
+
+    # Flow
+
+    def send(self, data: bytes) -> None:
+        """Write a message; a peer that does not read loses its connection, not our memory."""
+        if self._closing:
+            return
+        if self._stalled is not None:
+            self._queued += len(data)
+            if self._queued > self.surroundings.limits.write_queue:
+                self._log.info("{flow}: does not read, closed", flow=self)
+                self._abort()
+                return
+        self._wire.write(data)
+
+    def reply_path(self, via: Via) -> Path:
+        """Return where responses go whose topmost Via is ``via``."""
+        return ReplyPath(self, via.effective_port)
+
+    def watch(self, closed: Callable[[], None]) -> None:
+        """Call ``closed`` once when the connection ends; now, if it has."""
+        if self.is_open:
+            self._watchers[closed] = None
+        else:
+            closed()
+
+    def unwatch(self, closed: Callable[[], None]) -> None:
+        """Undo `watch`."""
+        self._watchers.pop(closed, None)
+
+    # Protocol
+
+    def connectionMade(self) -> None:
+        """The connection stands."""
+        peer = self._wire.getPeer()
+        self.host, self.port = peer.host.encode("ascii"), peer.port
+        if not self.surroundings.opened(self):
+            self._wire.abortConnection()
+            return
+        self.is_open = True
+        self._closing = False
+        self._active = self.surroundings.seconds()
+        self._wire.setTcpNoDelay(True)
+        self._wire.registerProducer(self, True)
+        self._sleep()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets came."""
+        if self._closing:
+            return
+        now = self._active = self.surroundings.seconds()
+        was_partial = self._framer.pending > 0
+        frames = self._framer.feed(data)
+        if frames or not was_partial:
+            self._begun = now
+        for frame in frames:
+            self._take(frame)
+        if self._framer.pending and self.is_open:
+            self.surroundings.wake(self, self.surroundings.limits.partial)
+
+    def _take(self, frame: bytes | BadMessage) -> None:
+        try:
+            if isinstance(frame, BadMessage):
+                self.surroundings.receiver.refused(frame, self)
+                self.close()
+            elif frame is PING:
+                self.send(PONG)  # RFC 5626 §4.4.1
+            else:
+                self.surroundings.receiver.framed(frame, self)
+        except Exception:
+            self._log.failure("a message on {flow}: {frame!r}", flow=self, frame=frame)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """The connection has ended: whoever relies on it is told."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self._closing = True
+        self.due = 0
+        self.surroundings.closed(self)
+        watchers, self._watchers = self._watchers, {}
+        for closed in watchers:
+            try:
+                closed()
+            except Exception:
+                self._log.failure("while closing {flow}", flow=self)
+
+    def close(self) -> None:
+        """Close once what was written is sent, or has waited too long."""
+        if self.is_open and not self._closing:
+            self._closing = True
+            self._wire.unregisterProducer()
+            self._wire.loseConnection()
+            self.surroundings.wake(self, self.surroundings.limits.write_stall)
+
+    def _abort(self) -> None:
+        self._closing = True
+        self._wire.abortConnection()
+
+    @property
+    def _wire(self) -> Any:
+        return self.transport
+
+    # Time
+
+    def _sleep(self) -> None:
+        limits = self.surroundings.limits
+        seconds = limits.idle
+        if self._framer.pending:
+            seconds = min(seconds, limits.partial)
+        if self._stalled is not None:
+            seconds = min(seconds, limits.write_stall)
+        self.surroundings.wake(self, seconds)
+
+    def woken(self) -> None:
+        """Close what is idle, half a message, or stalled; else look again later."""
+        now, limits = self.surroundings.seconds(), self.surroundings.limits
+        stalled = self._stalled is not None and now - self._stalled >= limits.write_stall
+        partial = self._framer.pending > 0 and now - self._begun >= limits.partial
+        idle = not self._watchers and now - self._active >= limits.idle
+        if stalled or partial or self._closing:
+            self._abort()
+        elif idle:
+            self.close()
+        else:
+            self._sleep()
+
+    # IPushProducer: the transport tells us how full its buffer is
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full: begin to count."""
+        if self._stalled is None:
+            self._stalled = self.surroundings.seconds()
+            self._queued = 0
+            self._sleep()
+
+    def resumeProducing(self) -> None:
+        """The peer has read everything."""
+        self._stalled = None
+
+    def stopProducing(self) -> None:
+        """The transport is closing."""

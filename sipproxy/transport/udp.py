@@ -1,0 +1,215 @@
+"""UDP: one socket per listener, datagrams in and out, and what the network returns."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from sipproxy.transport.identity import SentBy
+
+if TYPE_CHECKING:
+    from sipproxy.sip.headers import Via
+    from sipproxy.transaction.parties import Path
+
+BATCH = 64  # datagrams per turn of the reactor
+BUFFER = 4 << 20  # kernel buffers, bytes
+_IP_RECVERR = 11  # <bits/in.h>; the socket module of CPython has no names for them
+_IPV6_RECVERR = 25
+_MSG_ERRQUEUE = 0x2000
+
+Address = tuple[Any, ...]
+
+
+class Receiver(Protocol):
+    """Who is given what arrives: the transaction layer."""
+
+    def datagram(self, data: bytes, flow: UdpFlow) -> None:
+        """A datagram came."""
+
+    def undeliverable(self, data: bytes) -> None:
+        """The beginning of a datagram of ours came back."""
+
+
+class UdpFlow:
+    """A local socket and a remote address."""
+
+    __slots__ = ("address", "endpoint")
+
+    reliable = False
+    via_transport = b"UDP"
+
+    def __init__(self, endpoint: UdpEndpoint, address: Address) -> None:
+        self.endpoint = endpoint
+        self.address = address
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, UdpFlow)
+            and self.endpoint is other.endpoint
+            and self.address[:2] == other.address[:2]
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.address[:2])
+
+    def __repr__(self) -> str:
+        return f"<UdpFlow {self.address[0]}:{self.address[1]}>"
+
+    @property
+    def host(self) -> bytes:
+        """The remote address, without brackets."""
+        host: str = self.address[0]
+        return host.encode("ascii")
+
+    @property
+    def port(self) -> int:
+        """The remote port."""
+        port: int = self.address[1]
+        return port
+
+    @property
+    def sent_by(self) -> SentBy:
+        """What our Via says on this flow."""
+        return self.endpoint.sent_by
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent: always, over UDP."""
+        return True
+
+    def send(self, data: bytes) -> None:
+        """Send a datagram; one that the kernel has no room for is lost, as datagrams are."""
+        self.endpoint.write(data, self.address)
+
+    def reply_path(self, via: Via) -> Path:
+        """Return where responses go: maddr, the source port for rport, else the port in Via.
+
+        RFC 3261 §18.2.2 and RFC 3581 §4. A maddr that is no unicast address of one host is passed
+        over: it would have us send to many for the asking.
+        """
+        maddr = via.params.get(b"maddr")
+        if maddr is not None and (host := _unicast(maddr)):
+            return UdpFlow(self.endpoint, (host, via.effective_port))
+        if b"rport" in via.params or via.effective_port == self.address[1]:
+            return self
+        return UdpFlow(self.endpoint, (self.address[0], via.effective_port, *self.address[2:]))
+
+    def watch(self, closed: Callable[[], None]) -> None:
+        """A UDP flow never ends."""
+
+    def unwatch(self, closed: Callable[[], None]) -> None:
+        """A UDP flow never ends."""
+
+
+def _unicast(host: bytes) -> str | None:
+    try:
+        address = ip_address(host.strip(b"[]").decode("ascii"))
+    except ValueError:
+        return None
+    if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
+        return None
+    return str(address)
+
+
+@implementer(IReadDescriptor)
+class UdpEndpoint:
+    """A bound socket that the reactor reads.
+
+    With ``IP_RECVERR`` the kernel returns datagrams that a peer's ICMP error refers to. The reactor
+    would drop a reader that reports an error, so it watches an epoll descriptor of ours instead,
+    with the socket in it.
+    """
+
+    def __init__(self, sock: socket.socket, sent_by: SentBy, reactor: Any) -> None:
+        self.sent_by = sent_by
+        self._socket = sock
+        self._reactor = reactor
+        self._receiver: Receiver | None = None
+        self._epoll: select.epoll | None = None
+        self._log = Logger()
+        self.family = sock.family
+
+    def start(self, receiver: Receiver) -> None:
+        """Begin to read."""
+        self._receiver = receiver
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+        if self.family == socket.AF_INET6:
+            self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        else:
+            self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        self._epoll = select.epoll()
+        self._epoll.register(self._socket.fileno(), select.EPOLLIN)
+        self._reactor.addReader(self)
+
+    def stop(self) -> None:
+        """Stop reading and close the socket."""
+        self._reactor.removeReader(self)
+        if self._epoll is not None:
+            self._epoll.close()
+        self._socket.close()
+
+    def flow(self, host: str, port: int) -> UdpFlow:
+        """Return the flow to a remote address."""
+        return UdpFlow(self, (host, port))
+
+    def write(self, data: bytes, address: Address) -> None:
+        """Send a datagram. An error that was waiting belongs to an earlier one: try twice."""
+        for _ in range(2):
+            try:
+                self._socket.sendto(data, address)
+                return
+            except BlockingIOError:
+                return
+            except OSError as error:
+                problem = error
+        self._log.info("UDP to {address}: {problem}", address=address[0], problem=problem)
+        if self._receiver is not None and problem.errno is not None:
+            self._reactor.callLater(0, self._receiver.undeliverable, data)
+
+    # IReadDescriptor
+
+    def fileno(self) -> int:
+        """The descriptor that the reactor watches."""
+        return -1 if self._epoll is None or self._epoll.closed else self._epoll.fileno()
+
+    def logPrefix(self) -> str:
+        """What the reactor's own messages about us begin with."""
+        return f"UDP {self.sent_by.port}"
+
+    def doRead(self) -> None:
+        """Read what is there, up to a batch; when nothing is, an error made the socket ready."""
+        receive, receiver = self._socket.recvfrom, self._receiver
+        assert receiver is not None
+        for count in range(BATCH):
+            try:
+                data, address = receive(65535)
+            except BlockingIOError:
+                if count == 0:
+                    self._read_errors(receiver)
+                return
+            except OSError:
+                self._read_errors(receiver)
+                continue
+            try:
+                receiver.datagram(data, UdpFlow(self, address))
+            except Exception:
+                self._log.failure("a datagram from {address}: {data!r}", address=address, data=data)
+
+    def _read_errors(self, receiver: Receiver) -> None:
+        for _ in range(BATCH):
+            try:
+                data = self._socket.recvmsg(65535, 512, _MSG_ERRQUEUE)[0]
+            except OSError:
+                return
+            receiver.undeliverable(data)
+
+    def connectionLost(self, reason: Any) -> None:
+        """The reactor gave the reader up."""
