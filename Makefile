@@ -5,8 +5,8 @@ BIN = .venv/bin
 .PHONY: run test check clean
 
 run: .venv/ready
-	$(BIN)/sipctl demo --directory demo
-	cd demo && exec ../$(BIN)/twistd -n --pidfile= sipproxy --config sipproxy.toml
+	$(BIN)/sipctl demo
+	exec $(BIN)/twistd -n --pidfile= sipproxy
 
 test: check
 	$(BIN)/python -m tests.run
@@ -18,7 +18,7 @@ check: .venv/ready
 	$(BIN)/towncrier build --draft --version next > /dev/null
 
 clean:
-	rm -rf .venv build demo *.egg-info _trial_temp*
+	rm -rf .venv build *.egg-info _trial_temp*
 
 # compat mode: an ordinary editable install does not show twistd our plugin.
 .venv/ready: setup.cfg pyproject.toml constraints.txt

@@ -10,7 +10,7 @@ made (see `then`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -18,6 +18,7 @@ from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from sipproxy.sip.message import Request, Response
+    from sipproxy.sip.uri import Uri
     from sipproxy.transaction.parties import ClientUser, Flow
     from sipproxy.transaction.server import ServerTransaction
     from sipproxy.transaction.wheel import Sleeper
@@ -38,23 +39,26 @@ def then(result: T | Deferred[T], go_on: Callable[[T], Any]) -> Any:
 class Target:
     """Where a request may go (RFC 3261 §16.5).
 
-    ``uri`` becomes the Request-URI. ``routes`` are name-addr values pushed before any Route. The
-    request uses ``flow`` where there is one, else the first route, else the URI, as RFC 3263 has
-    it. ``is_user`` says that this is a user's own device, so that silence means 480 and not 504.
+    ``uri`` becomes the Request-URI as it is. ``routes`` are name-addr values pushed before any
+    Route. The request uses ``flow`` where there is one, else the first route, else ``hop`` (a URI),
+    else the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own device, so that
+    silence means 480 and not 504.
     """
 
-    __slots__ = ("flow", "is_user", "routes", "uri")
+    __slots__ = ("flow", "hop", "is_user", "routes", "uri")
 
     def __init__(
         self,
         uri: bytes,
         routes: tuple[bytes, ...] = (),
         flow: Flow | None = None,
+        hop: Uri | None = None,
         is_user: bool = False,
     ) -> None:
         self.uri = uri
         self.routes = routes
         self.flow = flow
+        self.hop = hop
         self.is_user = is_user
 
 
@@ -157,6 +161,18 @@ class IRouter(Interface):
         """
 
 
+class IForwarder(Interface):
+    """Sends requests on and their answers back (RFC 3261 §16.6, §16.7)."""
+
+    def forward(
+        request: Request,
+        transaction: ServerTransaction,
+        targets: Sequence[Target],
+        sender: Sender,
+    ) -> None:
+        """Forward a request to its targets, of which there is at least one; raises `SipError`."""
+
+
 class ICredentialStore(Interface):
     """Knows the users of our domains."""
 
@@ -172,6 +188,12 @@ class ILocation(Interface):
 
     def bindings(aor: bytes) -> Any:
         """Return the current bindings of an address-of-record, as a sequence; best q first."""
+
+    def commit(aor: bytes, bindings: Sequence[Any]) -> None:
+        """Put these bindings in the place of the current ones, all at once (§10.3 step 7)."""
+
+    def aors() -> Iterable[bytes]:
+        """Return every address-of-record that has a binding."""
 
     def watch(changed: Callable[[bytes], None]) -> None:
         """Call ``changed`` with an address-of-record whenever its bindings have changed."""

@@ -104,6 +104,10 @@ class Message:
         value = self._required(name)
         return split_values(value)[0] if b"," in value else value
 
+    def line_value(self, index: int) -> bytes:
+        """Return the value of the header line at ``index``, unfolded."""
+        return _value(self.lines[index])
+
     def raw_values(self, name: bytes) -> list[bytes]:
         """Return the value of each line of a header, in order, unfolded and not split."""
         if name not in self.names:

@@ -82,6 +82,11 @@ class ClientTransaction:
             self._terminate()
             self._user.failed(self)
 
+    def abandon(self) -> None:
+        """The user has given up: nothing is sent any more, and nothing reported."""
+        if self.state < COMPLETED:
+            self._terminate()
+
     def _sleep(self) -> None:
         """Wait for the next retransmission, which unreliable transports alone have, or the end."""
         left = self._deadline - self._wheel.now

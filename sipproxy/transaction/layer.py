@@ -50,6 +50,11 @@ class TransactionLayer:
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
 
+    @property
+    def unanswered(self) -> int:
+        """How many requests have no final response yet."""
+        return sum(not server.is_answered for server in self._servers.values())
+
     # What arrives
 
     def datagram(self, data: bytes, flow: Flow) -> None:

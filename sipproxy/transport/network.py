@@ -25,6 +25,7 @@ from sipproxy.transport.udp import UdpEndpoint, UdpFlow
 if TYPE_CHECKING:
     from sipproxy.sip.uri import Uri
     from sipproxy.transaction.layer import TransactionLayer
+    from sipproxy.transaction.parties import Flow
     from sipproxy.transaction.wheel import Sleeper
 
 AnyFlow = UdpFlow | StreamFlow
@@ -148,10 +149,12 @@ class Network:
 
     # Names of flows
 
-    def name(self, flow: AnyFlow) -> bytes:
-        """Return what `find` knows the flow by again."""
+    def name(self, flow: Flow) -> bytes:
+        """Return what `find` knows the flow by again; empty for a flow that is none of ours."""
         if isinstance(flow, StreamFlow):
             return b"s" + flow.name
+        if not isinstance(flow, UdpFlow):
+            return b""
         packed = socket.inet_pton(flow.endpoint.family, flow.address[0].partition("%")[0])
         return _UDP_NAME.pack(b"u", self._endpoints.index(flow.endpoint), flow.port) + packed
 
@@ -170,9 +173,7 @@ class Network:
 
     # The way to a next hop
 
-    def reach(
-        self, uri: Uri, size: int, near: AnyFlow | None = None
-    ) -> AnyFlow | Deferred[AnyFlow]:
+    def reach(self, uri: Uri, size: int, near: Flow | None = None) -> AnyFlow | Deferred[AnyFlow]:
         """Return the flow to a next hop for a request of ``size`` bytes.
 
         A request beyond ``limits.datagram`` goes by TCP, and by UDP after all where there is no
@@ -194,13 +195,13 @@ class Network:
 
         return then(self.resolver.addresses(host), choose)  # type: ignore[no-any-return]
 
-    def _stream_first(self, addresses: list[str], port: int, near: AnyFlow | None) -> Any:
+    def _stream_first(self, addresses: list[str], port: int, near: Flow | None) -> Any:
         flow = self._stream(addresses[0], port)
         if isinstance(flow, Deferred):
             flow.addErrback(lambda _: self._datagram(addresses, port, near))
         return flow
 
-    def _datagram(self, addresses: list[str], port: int, near: AnyFlow | None) -> UdpFlow:
+    def _datagram(self, addresses: list[str], port: int, near: Flow | None) -> UdpFlow:
         endpoints = self._endpoints
         if isinstance(near, UdpFlow):
             endpoints = [near.endpoint, *endpoints]

@@ -1,0 +1,67 @@
+"""Which foreign senders may reach our users, and from where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import Any
+
+from sipproxy.auth.settings import Federation, Route
+from sipproxy.interfaces import then
+from sipproxy.sip.uri import Uri, canonical_host, parse_uri
+
+Network = IPv4Network | IPv6Network
+
+
+class Peer:
+    """A foreign domain of the configuration: the way to it, and its own addresses.
+
+    Raises ValueError or `SipError` for an address or a URI that cannot be read.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self.domain = canonical_host(route.domain.encode("idna"))
+        self.hop: Uri = parse_uri(route.to.encode())
+        self.sources: tuple[Network, ...] = tuple(ip_network(text) for text in route.from_)
+
+
+class Peers:
+    """The federation policy.
+
+    ``addresses`` resolves a host name, now or later: where an entry names no source, those of its
+    next hop may speak for the domain.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        routes: Iterable[Route],
+        addresses: Callable[[str], Any],
+    ) -> None:
+        self._inbound = federation.inbound
+        self._addresses = addresses
+        self._peers = {peer.domain: peer for peer in map(Peer, routes)}
+
+    def hop(self, domain: bytes) -> Uri | None:
+        """Return the configured next hop of a domain."""
+        peer = self._peers.get(domain)
+        return None if peer is None else peer.hop
+
+    def may_send(self, domain: bytes, source: bytes) -> Any:
+        """Tell whether a foreign domain may send to our users from an address, or a Deferred."""
+        if self._inbound != "listed":
+            return self._inbound == "open"
+        peer = self._peers.get(domain)
+        if peer is None:
+            return False
+        address = ip_address(source.decode("ascii").partition("%")[0])
+        if peer.sources:
+            return any(address in network for network in peer.sources)
+
+        def among(found: list[str]) -> bool:
+            return str(address) in found
+
+        result = then(self._addresses(peer.hop.address), among)
+        if not isinstance(result, bool):
+            result.addErrback(lambda _: False)  # a name without addresses speaks from nowhere
+        return result

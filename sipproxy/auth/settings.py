@@ -1,0 +1,30 @@
+"""The configuration of authentication and of the domains that we exchange messages with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Auth(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[auth]`` table."""
+
+    required: bool = True
+    algorithms: tuple[Literal["MD5", "SHA-256", "SHA-512-256"], ...] = ("SHA-256", "MD5")
+    nonce_lifetime: float = 300.0  # seconds
+
+
+class Federation(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[federation]`` table."""
+
+    inbound: Literal["listed", "open", "closed"] = "listed"
+
+
+class Route(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename={"from_": "from"}):
+    """One ``[[route]]`` entry: where a foreign domain is, and who may speak for it."""
+
+    domain: str
+    to: str
+    from_: tuple[str, ...] = ()
+    trusted: bool = False

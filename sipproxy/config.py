@@ -1,0 +1,253 @@
+"""The configuration file: TOML to typed settings, every fault one line with its key and remedy."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from sipproxy.auth.settings import Auth, Federation, Route
+from sipproxy.proxy.settings import Proxy
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.grammar import is_host
+from sipproxy.sip.uri import parse_uri
+from sipproxy.transport.identity import bracketed, sent_by
+from sipproxy.transport.settings import Limits, Listen
+
+DEFAULT_FILE = "sipproxy.toml"
+
+
+class ConfigError(Exception):
+    """An operator's mistake: the file, the key, what is wrong, and what to do."""
+
+    def __init__(self, file: str | Path, key: str, problem: str) -> None:
+        self.file = str(file)
+        self.key = key
+        self.problem = problem
+        super().__init__(": ".join(part for part in (self.file, key, problem) if part))
+
+
+class Transactions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[transactions]`` table."""
+
+    linger: float = 32.0  # seconds; RFC timer J and its kin
+
+
+class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[components]`` table: which component serves as each single part."""
+
+    location: str = "bindings"
+    credentials: str = "accounts"
+    store: str = "memory"
+    forwarder: str = "proxy"
+
+
+class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole configuration."""
+
+    domains: tuple[str, ...]
+    listen: tuple[Listen, ...]
+    aliases: tuple[str, ...] = ()
+    data: str = "var"
+    auth: Auth = Auth()
+    federation: Federation = Federation()
+    route: tuple[Route, ...] = ()
+    proxy: Proxy = Proxy()
+    transactions: Transactions = Transactions()
+    limits: Limits = Limits()
+    components: Components = Components()
+    plugin: dict[str, dict[str, Any]] = {}
+
+
+class Config:
+    """Checked settings and where they came from."""
+
+    def __init__(self, file: Path, settings: Settings) -> None:
+        self.file = file
+        self.settings = settings
+        self.data = file.resolve().parent / settings.data
+
+    def error(self, key: str, problem: str) -> ConfigError:
+        """Return the error that names this file."""
+        return ConfigError(self.file, key, problem)
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a configuration file; raises `ConfigError`."""
+    file = Path(path)
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            file, "", "no such file; write one, or name another with --config"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(file, "", f"cannot be read: {error}") from None
+    return parse(file, text)
+
+
+def parse(file: Path, text: str) -> Config:
+    """Check the text of a configuration file; raises `ConfigError`."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(file, "", f"is no TOML: {error}") from None
+    try:
+        settings = convert(table, Settings)
+    except Mistake as mistake:
+        raise ConfigError(file, mistake.key, mistake.problem) from None
+    config = Config(file, settings)
+    _check(config)
+    return config
+
+
+class Mistake(ValueError):
+    """A table does not fit its typed class."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        self.key = key
+        self.problem = problem
+        super().__init__(f"{key}: {problem}")
+
+
+def convert(table: dict[str, Any], kind: Any, prefix: str = "") -> Any:
+    """Turn a TOML table into its typed class; raises `Mistake` naming the key."""
+    try:
+        return msgspec.convert(table, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise _mistake(str(error), kind, prefix) from None
+
+
+_FAULT = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.S).fullmatch
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`").fullmatch
+_MISSING = re.compile(r"Object missing required field `(.*)`").fullmatch
+_WRONG = re.compile(r"Expected `(.*)`, got `(.*)`").fullmatch
+
+
+def _mistake(message: str, kind: Any, prefix: str) -> Mistake:
+    match = _FAULT(message)
+    what, path = (match.group("what"), match.group("path") or "") if match else (message, "")
+    key = ".".join(part for part in (prefix, path.lstrip(".")) if part)
+    if unknown := _UNKNOWN(what):
+        known = ", ".join(_names(_type_at(kind, path)))
+        return Mistake(_join(key, unknown.group(1)), f"unknown key; remove it, or use: {known}")
+    if missing := _MISSING(what):
+        return Mistake(_join(key, missing.group(1)), "is missing; add it")
+    if wrong := _WRONG(what):
+        return Mistake(key, f"needs {_kind(wrong.group(1))}, not {_kind(wrong.group(2))}")
+    if what.startswith("Invalid enum value"):
+        allowed = ", ".join(map(repr, get_args(_type_at(kind, path))))
+        return Mistake(key, f"{what[len('Invalid enum value ') :]} is none of {allowed}")
+    return Mistake(key, what[:1].lower() + what[1:])
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a string in quotes",
+    "array": "an array [...]",
+    "object": "a table",
+}
+
+
+def _kind(name: str) -> str:
+    return " or ".join(_KINDS.get(part.strip(), part.strip()) for part in name.split("|"))
+
+
+def _join(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _type_at(kind: Any, path: str) -> Any:
+    """Return the type that the value at ``path`` has to have."""
+    for part in filter(None, path.lstrip(".").split(".")):
+        name, indexed, _ = part.partition("[")
+        kind = next(f.type for f in msgspec.structs.fields(kind) if f.encode_name == name)
+        if indexed:
+            kind = get_args(kind)[0]
+    return kind
+
+
+def _names(kind: Any) -> list[str]:
+    return sorted(field.encode_name for field in msgspec.structs.fields(kind))
+
+
+def _check(config: Config) -> None:
+    """What types cannot say."""
+    settings = config.settings
+    if not settings.domains:
+        raise config.error("domains", 'name at least one domain: domains = ["example.test"]')
+    for key in ("domains", "aliases"):
+        for index, name in enumerate(getattr(settings, key)):
+            if not is_host(name.encode("utf-8", "replace")):
+                raise config.error(f"{key}[{index}]", f"{name!r} is no host name")
+    if not settings.listen:
+        raise config.error("listen", "nothing to listen on: add a [[listen]] table")
+    for index, listen in enumerate(settings.listen):
+        _check_listen(config, f"listen[{index}]", listen)
+    for index, route in enumerate(settings.route):
+        _check_route(config, f"route[{index}]", route)
+    _check_numbers(config)
+
+
+def _check_listen(config: Config, key: str, listen: Listen) -> None:
+    try:
+        address = ip_address(listen.address)
+    except ValueError:
+        problem = f"{listen.address!r} is no IPv4 or IPv6 address; names go into advertise"
+        raise config.error(f"{key}.address", problem) from None
+    if not 0 <= listen.port <= 65535:
+        raise config.error(f"{key}.port", f"{listen.port} is no port: 1 to 65535")
+    if address.is_unspecified and not listen.advertise:
+        problem = "is required where address is a wildcard: the host[:port] that peers reach us by"
+        raise config.error(f"{key}.advertise", problem)
+    try:
+        advertised = sent_by(listen)
+    except ValueError:
+        advertised = None
+    if advertised is None or not is_host(advertised.host):
+        raise config.error(f"{key}.advertise", f"{listen.advertise!r} is no host[:port]")
+
+
+def _check_route(config: Config, key: str, route: Route) -> None:
+    if not is_host(bracketed(route.domain)):
+        raise config.error(f"{key}.domain", f"{route.domain!r} is no host name")
+    if route.domain in config.settings.domains:
+        raise config.error(f"{key}.domain", f"{route.domain} is one of ours: see domains")
+    try:
+        uri = parse_uri(route.to.encode())
+    except SipError:
+        uri = None
+    if uri is None or uri.scheme != b"sip":
+        raise config.error(f"{key}.to", f'{route.to!r} is no SIP URI: write "sip:HOST:PORT"')
+    for index, source in enumerate(route.from_):
+        try:
+            ip_network(source)
+        except ValueError:
+            raise config.error(f"{key}.from[{index}]", f"{source!r} is no address") from None
+    if route.trusted:
+        raise config.error(f"{key}.trusted", "asserted identity is not supported yet: remove it")
+
+
+def _check_numbers(config: Config) -> None:
+    """Times and counts that would stop the server from working."""
+    settings = config.settings
+    if not settings.auth.algorithms:
+        raise config.error("auth.algorithms", 'offer at least one: ["SHA-256", "MD5"]')
+    if len(set(settings.auth.algorithms)) < len(settings.auth.algorithms):
+        raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
+    positive = {
+        "auth": (settings.auth, ["nonce_lifetime"]),
+        "proxy": (settings.proxy, ["patience", "max_breadth", "max_forwards"]),
+        "transactions": (settings.transactions, ["linger"]),
+        "limits": (settings.limits, _names(Limits)),
+    }
+    for table, (values, names) in positive.items():
+        for name in names:
+            if getattr(values, name) <= 0:
+                raise config.error(f"{table}.{name}", "has to be more than 0")

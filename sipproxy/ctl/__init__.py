@@ -1,0 +1,1 @@
+"""The ``sipctl`` command and the control socket that it talks to."""

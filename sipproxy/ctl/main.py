@@ -1,0 +1,218 @@
+"""The ``sipctl`` command."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from sipproxy import __version__
+from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
+from sipproxy.ctl.demo import write_demo
+from sipproxy.ctl.socket import NotRunning, Refused, ask
+from sipproxy.store.accounts import AccountError, AccountTable
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def fail(error: object) -> NoReturn:
+    """End with one line."""
+    click.echo(f"sipctl: {error}", err=True)
+    sys.exit(1)
+
+
+def configured(context: click.Context) -> Config:
+    """Return the configuration that ``--config`` names, or end."""
+    try:
+        return load(context.obj)
+    except ConfigError as error:
+        fail(error)
+
+
+def show(rows: Sequence[dict[str, Any]], json_wanted: bool, empty: str) -> None:
+    """Print rows as a table, or as JSON."""
+    if json_wanted:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo(empty)
+    else:
+        table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for line in table:
+            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            click.echo("  ".join(cells).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
+
+
+@click.group()
+@click.version_option(__version__)
+@click.option("--config", default=DEFAULT_FILE, show_default=True, help="The server's file.")
+@click.pass_context
+def main(context: click.Context, config: str) -> None:
+    """Operate a sipproxy server."""
+    context.obj = config
+
+
+@main.group()
+def user() -> None:
+    """Add, change, delete and list accounts, with the server running or not."""
+
+
+def _change(context: click.Context, change: Any) -> None:
+    """Write the account table, then tell a running server."""
+    config = configured(context)
+    try:
+        change(AccountTable(config.data))
+        ask(config.data, "reload-accounts")
+    except NotRunning:
+        return
+    except (AccountError, Refused, OSError, sqlite3.Error) as error:
+        fail(error)
+
+
+def _password(given: str | None, from_stdin: bool) -> str:
+    if given is not None:
+        return given
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    prompted: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return prompted
+
+
+password_options = (
+    click.option("--password", help="The password; visible to who lists processes."),
+    click.option("--password-stdin", is_flag=True, help="Read the password from standard input."),
+)
+
+
+def _with_password(command: Any) -> Any:
+    for option in password_options:
+        command = option(command)
+    return command
+
+
+@user.command("add")
+@click.argument("aor")
+@_with_password
+@click.pass_context
+def user_add(context: click.Context, aor: str, password: str, password_stdin: bool) -> None:
+    """Add an account: AOR is user@domain."""
+    domains = configured(context).settings.domains
+    if aor.rpartition("@")[2].lower() not in domains:
+        fail(f"{aor} is in none of our domains: {', '.join(domains)}")
+    secret = _password(password, password_stdin)
+    _change(context, lambda table: table.put(aor, secret, replace=False))
+
+
+@user.command("passwd")
+@click.argument("aor")
+@_with_password
+@click.pass_context
+def user_passwd(context: click.Context, aor: str, password: str, password_stdin: bool) -> None:
+    """Give an account another password."""
+    secret = _password(password, password_stdin)
+    _change(context, lambda table: table.put(aor, secret, replace=True))
+
+
+@user.command("del")
+@click.argument("aor")
+@click.pass_context
+def user_del(context: click.Context, aor: str) -> None:
+    """Delete an account."""
+    _change(context, lambda table: table.delete(aor))
+
+
+@user.command("list")
+@as_json
+@click.pass_context
+def user_list(context: click.Context, as_json: bool) -> None:
+    """List accounts."""
+    try:
+        accounts = [aor for aor, _ in AccountTable(configured(context).data).rows()]
+    except (OSError, sqlite3.Error) as error:
+        fail(error)
+    rows = [{"account": aor.decode("utf-8", "replace")} for aor in accounts]
+    show(rows, as_json, "no accounts; add one with `sipctl user add user@domain`")
+
+
+@main.command()
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Read and validate the configuration, its components and its ports."""
+    from sipproxy.ctl.check import check_config
+
+    config = configured(context)
+    try:
+        notes = check_config(config)
+    except ConfigError as error:
+        fail(error)
+    for note in notes:
+        click.echo(note)
+    click.echo(f"{config.file}: all is well")
+
+
+def _ask(context: click.Context, command: str, **arguments: Any) -> Any:
+    try:
+        return ask(configured(context).data, command, **arguments)
+    except (NotRunning, Refused) as error:
+        fail(error)
+
+
+@main.command()
+@as_json
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Show what a running server is doing."""
+    result = _ask(context, "status")
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    listen = [f"{one['transport']} {one['address']}:{one['port']}" for one in result["listen"]]
+    for key, value in {**result, "listen": listen}.items():
+        click.echo(f"{key.replace('_', ' ')}: {_cell(value)}")
+
+
+@main.command()
+@click.argument("aor", required=False)
+@as_json
+@click.pass_context
+def bindings(context: click.Context, aor: str | None, as_json: bool) -> None:
+    """List the bindings of all users, or of AOR."""
+    rows: Iterable[dict[str, Any]] = _ask(context, "bindings", aor=aor)
+    show(list(rows), as_json, "no bindings")
+
+
+@main.command("try")
+@click.pass_context
+def try_(context: click.Context) -> None:
+    """Act as two clients of the running server, and tell how each step went."""
+    from sipproxy.ctl.trial import Trial
+
+    def report(step: str, problem: str | None) -> None:
+        click.echo(
+            f"{'pass' if problem is None else 'FAIL'}  {step}" + (f": {problem}" if problem else "")
+        )
+
+    if not Trial(configured(context), report).run():
+        sys.exit(1)
+
+
+@main.command()
+@click.pass_context
+def demo(context: click.Context) -> None:
+    """Write a demonstration's configuration and accounts, where there is none yet."""
+    try:
+        for line in write_demo(Path(context.obj)):
+            click.echo(line)
+    except (OSError, ConfigError, AccountError, sqlite3.Error) as error:
+        fail(error)

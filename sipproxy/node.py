@@ -1,0 +1,188 @@
+"""A whole server, built from a configuration and connected; it starts nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+from zope.interface import Interface, implementer
+
+from sipproxy import interfaces
+from sipproxy.auth.authenticator import Authenticator
+from sipproxy.auth.peers import Peers
+from sipproxy.config import Config
+from sipproxy.plugins import Components
+from sipproxy.proxy.core import Core
+from sipproxy.proxy.front import Front
+from sipproxy.proxy.origin import Origin
+from sipproxy.proxy.senders import Senders
+from sipproxy.sip.message import Request
+from sipproxy.store.accounts import Everybody
+from sipproxy.transaction.layer import TransactionLayer
+from sipproxy.transaction.parties import ClientUser
+from sipproxy.transaction.server import ServerTransaction
+from sipproxy.transaction.timers import timers
+from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport.identity import Identity
+from sipproxy.transport.network import Network
+from sipproxy.transport.sockets import Bound
+from sipproxy.transport.ticker import TICK, Ticker
+from sipproxy.transport.tokens import FlowTokens
+
+
+class Entropy:
+    """Random octets, taken from the kernel by the block."""
+
+    def __init__(self, block: int = 4096) -> None:
+        self._block = block
+        self._octets = b""
+        self._used = 0
+
+    def __call__(self, length: int) -> bytes:
+        """Return ``length`` random octets, at most a block."""
+        if self._used + length > len(self._octets):
+            self._octets = os.urandom(self._block)
+            self._used = 0
+        self._used += length
+        return self._octets[self._used - length : self._used]
+
+
+@implementer(interfaces.IHost)
+class Node:
+    """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
+
+    ``bound`` are the sockets of its listeners; a node without any is what ``check`` builds.
+    ``network`` is the class that reaches peers: tests have one without sockets.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        bound: Iterable[Bound],
+        reactor: Any,
+        network: type[Network] = Network,
+    ) -> None:
+        bound = list(bound)
+        self.config = config
+        self.settings = settings = config.settings
+        self.log = Logger(namespace="sipproxy")
+        self.random = Entropy()
+        self._reactor = reactor
+        self._tag_key = self.random(32)
+        self.listens = [one.listen for one in bound] or list(settings.listen)
+        self.identity = Identity(settings.domains, settings.aliases, self.listens)
+        self.wheel = Wheel(self._raised)
+        self.ticker = Ticker(reactor, self.wheel)
+        self.layer = TransactionLayer(
+            self.wheel, timers(TICK, settings.transactions.linger), self._tag, self.identity.sent
+        )
+        self.network = network(reactor, settings.limits, self.layer, self.ticker.wake, self.random)
+        self.network.adopt(bound)
+        self.core = Core(
+            settings.proxy,
+            self.identity,
+            self.layer,
+            self.network,
+            self.wheel,
+            FlowTokens(self.random(32)),
+            Peers(settings.federation, settings.route, self.network.resolver.addresses),
+            self.random,
+            self.ticker.ticks,
+        )
+        self._furnish(Components(config))
+
+    # Building
+
+    def _furnish(self, components: Components) -> None:
+        """Build the components that the configuration names, in its order."""
+        settings, names = self.settings, self.settings.components
+        self._components = components
+
+        def single(key: str, name: str, interface: type[Interface]) -> Any:
+            return components.build(self, name, f"components.{key}", interface)
+
+        self.store = single("store", names.store, interfaces.IStore)
+        self.accounts = single("credentials", names.credentials, interfaces.ICredentialStore)
+        self.credentials = self.accounts if settings.auth.required else Everybody()
+        self.location = single("location", names.location, interfaces.ILocation)
+        self.core.location = self.location
+        self.core.credentials = self.credentials
+        forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        handlers = self._listed("handlers", interfaces.IRequestHandler)
+        routers = self._listed("routers", interfaces.IRouter)
+        filters = self._listed("filters", interfaces.IRequestFilter, interfaces.IResponseFilter)
+        request_filters = [f for f in filters if interfaces.IRequestFilter.providedBy(f)]
+        self.core.response_filters += [
+            f for f in filters if interfaces.IResponseFilter.providedBy(f)
+        ]
+        self._origin = Origin(self.core, routers)
+        senders = Senders(self.core, self._authenticator())
+        self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
+        self.layer.user = self.front
+        parts = [self.store, self.accounts, self.location, forwarder, *filters, *handlers, *routers]
+        unique = {id(part): part for part in parts}.values()
+        self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
+
+    def _listed(self, key: str, *kinds: type[Interface]) -> list[Any]:
+        names = getattr(self.settings.proxy, key)
+        return [
+            self._components.build(self, name, f"proxy.{key}[{index}]", *kinds)
+            for index, name in enumerate(names)
+        ]
+
+    def _authenticator(self) -> Authenticator | None:
+        if not self.settings.auth.required:
+            return None
+        return Authenticator(self.settings.auth, self.credentials, self.now, self.random)
+
+    def _tag(self, request: Request) -> bytes:
+        """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
+        via = request.value(b"via") or b""
+        text = via + b"\0" + (request.value(b"call-id") or b"")
+        return hmac.digest(self._tag_key, text, hashlib.sha256)[:8].hex().encode()
+
+    def _raised(self, sleeper: Sleeper) -> None:
+        self.log.failure("an appointment of {sleeper!r}", sleeper=sleeper)
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self.ticker.start()
+        self.network.start()
+
+    def stop(self) -> None:
+        """Stop serving, and close everything."""
+        self.network.stop()
+        self.ticker.stop()
+
+    # IHost
+
+    def now(self) -> float:
+        """Return the monotonic time in seconds."""
+        seconds: float = self._reactor.seconds()
+        return seconds
+
+    def wake(self, sleeper: Sleeper, seconds: float) -> None:
+        """Call ``sleeper.woken`` in so many seconds, to the tick."""
+        self.ticker.wake(sleeper, seconds)
+
+    def respond(
+        self,
+        request: Request,
+        transaction: ServerTransaction,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Answer a request, through the response filters."""
+        self.core.respond(request, transaction, status, reason, headers)
+
+    def send(self, request: Request, user: ClientUser | None = None) -> None:
+        """Send a request of ours wherever any request to its Request-URI goes."""
+        self._origin.send(request, user)

@@ -1,0 +1,71 @@
+"""What the parts of the proxy share of the server around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from sipproxy.interfaces import ILocation, IResponseFilter
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.response import make_response
+
+if TYPE_CHECKING:
+    from sipproxy.auth.peers import Peers
+    from sipproxy.interfaces import ICredentialStore
+    from sipproxy.proxy.settings import Proxy
+    from sipproxy.transaction.layer import TransactionLayer
+    from sipproxy.transaction.server import ServerTransaction
+    from sipproxy.transaction.wheel import Wheel
+    from sipproxy.transport.identity import Identity
+    from sipproxy.transport.network import Network
+    from sipproxy.transport.tokens import FlowTokens
+
+
+class Core:
+    """The parts that forwarder, routers and front door are made of; one per server."""
+
+    def __init__(
+        self,
+        settings: Proxy,
+        identity: Identity,
+        layer: TransactionLayer,
+        network: Network,
+        wheel: Wheel,
+        tokens: FlowTokens,
+        peers: Peers,
+        random: Callable[[int], bytes],
+        ticks: Callable[[float], int],
+    ) -> None:
+        self.settings = settings
+        self.identity = identity
+        self.layer = layer
+        self.network = network
+        self.wheel = wheel
+        self.tokens = tokens
+        self.peers = peers
+        self.random = random
+        self.ticks = ticks
+        self.location: ILocation
+        self.credentials: ICredentialStore
+        self.response_filters: list[IResponseFilter] = []
+        self.log = Logger(namespace="sipproxy.proxy")
+
+    def respond(
+        self,
+        request: Request,
+        server: ServerTransaction,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Answer a request ourselves."""
+        response = make_response(request, status, self.layer.tag(request), reason, headers)
+        self.respond_with(request, server, response)
+
+    def respond_with(self, request: Request, server: ServerTransaction, response: Response) -> None:
+        """Send a response upstream, through the filters in their order."""
+        for looks in self.response_filters:
+            looks.response(response, request)
+        server.respond(response)

@@ -1,0 +1,233 @@
+"""The front door: every new request is checked, its sender named, and handed on, here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from sipproxy.interfaces import (
+    IForwarder,
+    IRequestFilter,
+    IRequestHandler,
+    IRouter,
+    Sender,
+    Target,
+    then,
+)
+from sipproxy.proxy.core import Core
+from sipproxy.proxy.routing import Passage, preprocess
+from sipproxy.proxy.senders import Senders
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request
+
+if TYPE_CHECKING:
+    from sipproxy.transaction.parties import Flow
+    from sipproxy.transaction.server import ServerTransaction
+
+SUPPORTED = (b"path",)
+
+
+class Visit:
+    """One request on its way through the house."""
+
+    __slots__ = ("_filters", "_routers", "handler", "passage", "request", "sender", "transaction")
+
+    def __init__(
+        self,
+        request: Request,
+        transaction: ServerTransaction,
+        passage: Passage | None,
+        handler: IRequestHandler | None,
+    ) -> None:
+        self.request = request
+        self.transaction = transaction
+        self.passage = passage
+        self.handler = handler
+        self.sender: Sender
+        self._filters: Iterator[IRequestFilter] | None = None
+        self._routers: Iterator[IRouter] | None = None
+
+    def identified_by(self, go_on: Callable[[Visit], Any]) -> Callable[[Sender], Any]:
+        """Return what notes the sender and goes on."""
+
+        def identified(sender: Sender) -> Any:
+            self.sender = sender
+            return go_on(self)
+
+        return identified
+
+    def filters(self, configured: Sequence[IRequestFilter]) -> Iterator[IRequestFilter]:
+        """Return the filters that have not been asked yet."""
+        if self._filters is None:
+            self._filters = iter(configured)
+        return self._filters
+
+    def routers(self, configured: Sequence[IRouter]) -> Iterator[IRouter]:
+        """Return the routers that have not been asked yet."""
+        if self._routers is None:
+            self._routers = iter(configured)
+        return self._routers
+
+
+class Front:
+    """Takes each new request through §16.3, §16.4, authentication, filters, handlers and routers.
+
+    Whatever refuses it raises `SipError`, which becomes a response here; anything else that is
+    raised is a bug of ours, logged and answered 500.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        senders: Senders,
+        filters: Sequence[IRequestFilter],
+        handlers: Sequence[IRequestHandler],
+        routers: Sequence[IRouter],
+        forwarder: IForwarder,
+    ) -> None:
+        self._core = core
+        self._senders = senders
+        self._filters = filters
+        self._handlers = handlers
+        self._routers = routers
+        self._forwarder = forwarder
+        self.is_draining = False  # the server is stopping: new requests get 503
+        methods = {method for handler in handlers for method in handler.methods}
+        # What reaches our users besides what we handle; INVITE does not, yet.
+        passed = {b"MESSAGE", b"OPTIONS", b"SUBSCRIBE", b"NOTIFY", b"PUBLISH", b"REFER", b"INFO"}
+        self.allow = b", ".join(sorted(methods | passed))
+
+    # ServerUser
+
+    def received(self, request: Request, transaction: ServerTransaction) -> None:
+        """A request came that is no retransmission."""
+        try:
+            result = self._admit(request, transaction)
+        except Exception as error:
+            self._refuse(error, request, transaction)
+        else:
+            if isinstance(result, Deferred):
+                result.addErrback(self._failed, request, transaction)
+
+    def acknowledged(self, ack: Request, flow: Flow) -> None:
+        """An ACK to a 2xx of an INVITE that we did not pass on: there is nobody to tell."""
+
+    def _failed(self, failure: Failure, request: Request, transaction: ServerTransaction) -> None:
+        self._refuse(failure.value, request, transaction)
+
+    def _refuse(
+        self, error: BaseException | None, request: Request, transaction: ServerTransaction
+    ) -> None:
+        """The one place where an error becomes a response."""
+        if not isinstance(error, SipError):
+            why = Failure(error)
+            self._core.log.failure("a bug, met by {octets!r}", why, octets=request.encode())
+            error = SipError(500)
+        self._core.respond(request, transaction, error.status, error.reason, error.headers)
+
+    # The way in
+
+    def _admit(self, request: Request, transaction: ServerTransaction) -> Any:
+        if self.is_draining:
+            raise SipError(503, headers=[(b"Retry-After", b"10")])
+        if request.method == b"CANCEL":
+            return self._cancel(request, transaction)
+        _validate(request)
+        core = self._core
+        passage = preprocess(request, core.identity, core.tokens)
+        if self._is_ping(request):
+            return self._answer_ping(request, transaction)
+        if request.method == b"INVITE":
+            raise SipError(405, headers=[(b"Allow", self.allow)])
+        visit = Visit(request, transaction, passage, self._handler(request))
+        if visit.handler is None and int(request.value(b"max-forwards") or 70) == 0:
+            raise SipError(483)  # §16.3 step 3
+        sender = self._senders.identify(request, transaction.flow, passage)
+        return then(sender, visit.identified_by(self._filtered))
+
+    def _handler(self, request: Request) -> IRequestHandler | None:
+        if self._core.identity.domain_of(request.uri) is not None:
+            for handler in self._handlers:
+                if handler.claims(request):
+                    return handler
+        return None
+
+    def _filtered(self, visit: Visit) -> Any:
+        """Ask the filters that are left, then hand the request to who serves it."""
+        for one in visit.filters(self._filters):
+            result = one.request(visit.request, visit.sender)
+            if isinstance(result, Deferred):
+                return result.addCallback(lambda _: self._filtered(visit))
+        return self._dispatch(visit)
+
+    def _dispatch(self, visit: Visit) -> Any:
+        if visit.handler is not None:
+            if not self._core.layer.claim(visit.transaction, visit.request):  # §8.2.2.2
+                raise SipError(482)
+            return visit.handler.handle(visit.request, visit.transaction, visit.sender)
+        target = self._by_token(visit)
+        return self._routed(visit) if target is None else self._forward([target], visit)
+
+    def _by_token(self, visit: Visit) -> Target | None:
+        """Return the flow that a token names for the other side of a dialog, if there is one."""
+        network, arrived = self._core.network, visit.transaction.flow
+        if visit.passage is None or arrived is None or b"route" in visit.request.names:
+            return None
+        name = visit.passage.other_side(network.name(arrived))
+        if not name:
+            return None
+        flow = network.find(name)
+        if flow is None:
+            raise SipError(430)  # RFC 5626 §5.3.1
+        return Target(visit.request.raw_uri, flow=flow, is_user=True)
+
+    def _routed(self, visit: Visit) -> Any:
+        """Ask the routers that are left."""
+        for router in visit.routers(self._routers):
+            result = router.targets(visit.request, visit.sender)
+            if isinstance(result, Deferred):
+                return result.addCallback(self._forward_or_go_on, visit)
+            if result is not None:
+                return self._forward(result, visit)
+        raise SipError(404)
+
+    def _forward_or_go_on(self, targets: Sequence[Target] | None, visit: Visit) -> Any:
+        return self._routed(visit) if targets is None else self._forward(targets, visit)
+
+    def _forward(self, targets: Sequence[Target], visit: Visit) -> Any:
+        if not targets:
+            raise SipError(480)  # §16.5
+        return self._forwarder.forward(visit.request, visit.transaction, targets, visit.sender)
+
+    # What is answered without asking who it is
+
+    def _is_ping(self, request: Request) -> bool:
+        """Tell whether this is OPTIONS to the server itself (§11)."""
+        return (
+            request.method == b"OPTIONS"
+            and request.uri.user is None
+            and b"route" not in request.names
+            and self._core.identity.is_us(request.uri)
+        )
+
+    def _answer_ping(self, request: Request, transaction: ServerTransaction) -> None:
+        headers = ((b"Allow", self.allow), (b"Supported", b", ".join(SUPPORTED)))
+        self._core.respond(request, transaction, 200, headers=headers)
+
+    def _cancel(self, request: Request, transaction: ServerTransaction) -> None:
+        """§9.2: 200 where there is something to cancel; credentials are never asked for."""
+        known = self._core.layer.invited(request)
+        self._core.respond(request, transaction, 481 if known is None else 200)
+
+
+def _validate(request: Request) -> None:
+    """§16.3: what the parser has left to check."""
+    uri = request.uri
+    if not uri.is_sip or uri.scheme == b"sips":
+        raise SipError(416)
+    unknown = [tag for tag in request.values(b"proxy-require") if tag.lower() not in SUPPORTED]
+    if unknown:
+        raise SipError(420, headers=[(b"Unsupported", b", ".join(unknown))])

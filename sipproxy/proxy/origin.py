@@ -1,0 +1,121 @@
+"""Requests of our own: they go wherever any request to their Request-URI goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from sipproxy.interfaces import IRouter, Sender, Target
+from sipproxy.proxy.branch import Branch, prepared
+from sipproxy.proxy.core import Core
+from sipproxy.proxy.loops import new_branch, shares
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.response import error_response
+
+if TYPE_CHECKING:
+    from sipproxy.transaction.client import ClientTransaction
+    from sipproxy.transaction.parties import ClientUser
+
+
+class _Errand:
+    """Stands between one of our requests and who sent it; nobody has to listen."""
+
+    def __init__(self, request: Request, user: ClientUser | None) -> None:
+        self._request = request
+        self._user = user
+
+    is_over = False
+
+    def sent(self, client: ClientTransaction) -> None:
+        """The branch has its transaction."""
+
+    def branch_failed(self) -> None:
+        """The branch could not be sent: as good as a 503 (RFC 3261 §8.1.3.1)."""
+        self.refused(SipError(503))
+
+    def refused(self, error: SipError) -> None:
+        """The request did not leave this server."""
+        if self._user is not None:
+            self._user.answered(error_response(self._request, error, b"local"), None)  # type: ignore[arg-type]
+
+    def answered(self, response: Response, transaction: ClientTransaction) -> None:
+        """A response came."""
+        if self._user is not None:
+            self._user.answered(response, transaction)
+
+    def timed_out(self, transaction: ClientTransaction) -> None:
+        """Nothing came."""
+        if self._user is not None:
+            self._user.timed_out(transaction)
+
+    def failed(self, transaction: ClientTransaction) -> None:
+        """It could not be delivered."""
+        if self._user is not None:
+            self._user.failed(transaction)
+
+
+class Origin:
+    """Sends requests of our own."""
+
+    def __init__(self, core: Core, routers: Sequence[IRouter]) -> None:
+        self._core = core
+        self._routers = routers
+
+    def send(self, request: Request, user: ClientUser | None = None) -> None:
+        """Send a request that is complete but for Via, Max-Forwards and Content-Length.
+
+        A request that finds no target is answered to ``user`` as its router refused it.
+        """
+        if b"content-length" not in request.names:
+            request.append(b"Content-Length", b"%d" % len(request.body))
+        errand = _Errand(request, user)
+        sender = Sender(self._core.identity.canonical(request.from_.uri), is_user=True)
+        try:
+            self._routed(iter(self._routers), request, sender, errand)
+        except SipError as error:
+            errand.refused(error)
+
+    def _routed(
+        self, routers: Iterator[IRouter], request: Request, sender: Sender, errand: _Errand
+    ) -> None:
+        for router in routers:
+            found: Any = router.targets(request, sender)
+            if isinstance(found, Deferred):
+                found.addCallback(self._found, routers, request, sender, errand)
+                found.addErrback(self._lost, errand)
+                return
+            if found is not None:
+                self._found(found, routers, request, sender, errand)
+                return
+        raise SipError(404)
+
+    def _found(
+        self,
+        targets: Sequence[Target] | None,
+        routers: Iterator[IRouter],
+        request: Request,
+        sender: Sender,
+        errand: _Errand,
+    ) -> None:
+        if targets is None:
+            self._routed(routers, request, sender, errand)
+            return
+        if not targets:
+            raise SipError(480)
+        settings = self._core.settings
+        widths = shares(settings.max_breadth, len(targets))
+        for target, width in zip(targets, widths, strict=True):
+            copy, hop = prepared(request, target, width, settings.max_forwards)
+            branch = new_branch(self._core.random(8))
+            Branch(self._core, copy, branch, errand, None).send(target.flow, hop)
+
+    def _lost(self, failure: Failure, errand: _Errand) -> None:
+        if isinstance(failure.value, SipError):
+            errand.refused(failure.value)
+        else:
+            self._core.log.failure("while routing a request of ours", failure)
+            errand.refused(SipError(500))

@@ -1,0 +1,83 @@
+"""The built-in routers: our users' bindings, configured domains, and the DNS (RFC 3261 §16.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zope.interface import implementer
+
+from sipproxy.interfaces import IRouter, Sender, Target, then
+from sipproxy.proxy.core import Core
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request
+from sipproxy.sip.uri import Uri, equivalent, parse_uri, request_form
+
+
+@implementer(IRouter)
+class LocationRouter:
+    """Routes requests for our users to their bindings."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def targets(self, request: Request, sender: Sender) -> Any:
+        """Return a target per binding; 404 for who does not exist, 480 for who is not there."""
+        uri = request.uri
+        if self._core.identity.domain_of(uri) is None:
+            return None
+        aor = self._core.identity.canonical(uri)
+        targets: list[Target] = []
+        self._collect(aor, targets, {aor})
+        if targets:
+            return targets
+
+        def absent(known: bool) -> list[Target]:
+            raise SipError(480 if known else 404)
+
+        return then(self._core.credentials.known(aor), absent)
+
+    def _collect(self, aor: bytes, targets: list[Target], visited: set[bytes]) -> None:
+        """Add the targets of an address-of-record, and of those of ours that it points to."""
+        for binding in self._core.location.bindings(aor):
+            uri: Uri = binding.contact.uri
+            if not uri.is_sip or uri.scheme == b"sips" or not binding.is_reachable:
+                continue
+            if binding.flow is None and self._core.identity.domain_of(uri) is not None:
+                other = self._core.identity.canonical(uri)
+                if other not in visited:
+                    visited.add(other)
+                    self._collect(other, targets, visited)
+            elif not any(target.uri == uri.raw for target in targets) and not any(
+                equivalent(parse_uri(target.uri), uri) for target in targets
+            ):
+                form = request_form(uri)
+                targets.append(Target(form, binding.path, binding.flow, is_user=True))
+
+
+@implementer(IRouter)
+class DomainsRouter:
+    """Routes requests for a domain of a ``[[route]]`` entry to its next hop."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def targets(self, request: Request, sender: Sender) -> Any:
+        """Return the one target of a configured domain."""
+        hop = self._core.peers.hop(request.uri.host)
+        return None if hop is None else [Target(request.raw_uri, hop=hop)]
+
+
+@implementer(IRouter)
+class DnsRouter:
+    """Routes all other requests for foreign domains where their URI says (RFC 3263)."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def targets(self, request: Request, sender: Sender) -> Any:
+        """Return the Request-URI; 416 where its scheme says no host (§16.3 step 2)."""
+        if self._core.identity.domain_of(request.uri) is not None:
+            return None
+        if request.uri.scheme != b"sip" and b"route" not in request.names:
+            raise SipError(416)
+        return [Target(request.raw_uri)]

@@ -1,0 +1,61 @@
+"""Who may send what: a request is our user's, an admitted dialog's, a known peer's, or refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sipproxy.interfaces import Sender, then
+from sipproxy.proxy.core import Core
+from sipproxy.proxy.routing import Passage
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request
+
+if TYPE_CHECKING:
+    from sipproxy.auth.authenticator import Authenticator
+    from sipproxy.transaction.parties import Flow
+
+
+class Senders:
+    """Names the sender of each request.
+
+    ``authenticator`` is None where ``[auth] required`` is false: then a From of ours is believed.
+    """
+
+    def __init__(self, core: Core, authenticator: Authenticator | None) -> None:
+        self._core = core
+        self._authenticator = authenticator
+
+    def identify(self, request: Request, flow: Flow | None, passage: Passage | None) -> Any:
+        """Return the `Sender`, or a Deferred of it; raises `SipError` 401, 403 or 407."""
+        identity = self._core.identity
+        uri = request.from_.uri
+        claimed = identity.canonical(uri)
+        if passage is not None:
+            return Sender(claimed, is_user=False, by_token=True)
+        realm = identity.domain_of(uri)
+        if realm is None and request.method == b"REGISTER":
+            realm = identity.domain_of(request.uri)
+        if realm is None:
+            return self._foreign(request, claimed, uri.host, flow)
+        if self._authenticator is None:
+            return Sender(claimed, is_user=True)
+
+        def proven(aor: bytes) -> Sender:
+            if aor != claimed:
+                raise SipError(403, "From Is Not The Authenticated User")
+            return Sender(aor, is_user=True)
+
+        return then(self._authenticator.authenticate(request, realm), proven)
+
+    def _foreign(self, request: Request, aor: bytes, domain: bytes, flow: Flow | None) -> Any:
+        """A stranger reaches our users by the federation policy, and nobody else."""
+        is_ours = self._core.identity.domain_of(request.uri) is not None
+        if not is_ours or b"route" in request.names or flow is None:
+            raise SipError(403, "Relaying Denied")
+
+        def judged(may_send: bool) -> Sender:
+            if not may_send:
+                raise SipError(403, "Domain Not Allowed From There")
+            return Sender(aor, is_user=False)
+
+        return then(self._core.peers.may_send(domain, flow.host), judged)

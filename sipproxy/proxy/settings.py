@@ -1,0 +1,16 @@
+"""The configuration of the front door and of what it hands requests to."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Proxy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[proxy]`` table."""
+
+    patience: float = 10.0  # seconds; a non-INVITE branch silent this long has failed
+    filters: tuple[str, ...] = ()
+    handlers: tuple[str, ...] = ("registrar",)
+    routers: tuple[str, ...] = ("location", "domains", "dns")
+    max_breadth: int = 60  # RFC 5393 §5.3.3
+    max_forwards: int = 70  # for requests without (RFC 3261 §16.6 step 3)

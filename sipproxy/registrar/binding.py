@@ -1,0 +1,69 @@
+"""A binding: one contact of an address-of-record, and how it is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sipproxy.sip.headers import NameAddr
+from sipproxy.sip.uri import equivalent
+
+if TYPE_CHECKING:
+    from sipproxy.transaction.parties import Flow
+
+
+class Binding:
+    """A contact address with what its REGISTER said (RFC 3261 §10.3 step 7).
+
+    ``expires_at`` is on the clock that the location table is given, in seconds. ``flow`` is how the
+    client came, where requests have to go that way. Never changed once made: an update is another
+    binding in its place.
+    """
+
+    __slots__ = ("call_id", "contact", "cseq", "expires_at", "flow", "params", "path", "q")
+
+    def __init__(
+        self,
+        contact: NameAddr,
+        params: bytes,
+        q: float,
+        expires_at: float,
+        call_id: bytes,
+        cseq: int,
+        path: tuple[bytes, ...],
+        flow: Flow | None,
+    ) -> None:
+        self.contact = contact
+        self.params = params
+        self.q = q
+        self.expires_at = expires_at
+        self.call_id = call_id
+        self.cseq = cseq
+        self.path = path
+        self.flow = flow
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the flow, if it has one, still stands."""
+        return self.flow is None or self.flow.is_open
+
+    def same_contact(self, contact: NameAddr) -> bool:
+        """Tell whether this is the binding of a contact (RFC 3261 §19.1.4)."""
+        return self.contact.raw_uri == contact.raw_uri or equivalent(self.contact.uri, contact.uri)
+
+    def contact_value(self, now: float) -> bytes:
+        """Return the Contact value of a 200: as registered, with the time that is left."""
+        left = max(0, round(self.expires_at - now))
+        display = self.contact.display + b" " if self.contact.display else b""
+        return b"%s<%s>%s;expires=%d" % (display, self.contact.raw_uri, self.params, left)
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """Return what an operator is shown."""
+        return {
+            "contact": self.contact.raw_uri.decode("utf-8", "replace"),
+            "expires": max(0, round(self.expires_at - now)),
+            "q": self.q,
+            "path": [value.decode("utf-8", "replace") for value in self.path],
+            "flow": None
+            if self.flow is None
+            else f"{self.flow.via_transport.decode()} {self.flow.host.decode()}:{self.flow.port}",
+        }

@@ -1,0 +1,103 @@
+"""The location table: every binding by address-of-record, in memory (RFC 3261 §10, §16.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from zope.interface import implementer
+
+from sipproxy.interfaces import IHost, ILocation
+from sipproxy.registrar.binding import Binding
+
+
+class _Record:
+    """The bindings of one address-of-record; wakes when the first of them expires."""
+
+    __slots__ = ("aor", "bindings", "booked", "due", "table")
+
+    def __init__(self, table: LocationTable, aor: bytes) -> None:
+        self.table = table
+        self.aor = aor
+        self.bindings: tuple[Binding, ...] = ()
+        self.due = self.booked = 0
+
+    def woken(self) -> None:
+        """A binding may have expired."""
+        self.table.sweep(self)
+
+    def flow_closed(self) -> None:
+        """A connection that bindings relied on has ended."""
+        self.table.sweep(self)
+
+
+@implementer(ILocation)
+class LocationTable:
+    """Who is where.
+
+    A binding goes when it expires, when its connection closes, or when `commit` leaves it out;
+    whoever watches is told of each change.
+    """
+
+    def __init__(self, host: IHost) -> None:
+        self._host = host
+        self._records: dict[bytes, _Record] = {}
+        self._watchers: list[Callable[[bytes], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def aors(self) -> Iterable[bytes]:
+        """Return every address-of-record that has a binding."""
+        return list(self._records)
+
+    def watch(self, changed: Callable[[bytes], None]) -> None:
+        """Call ``changed`` with an address-of-record whenever its bindings have changed."""
+        self._watchers.append(changed)
+
+    def bindings(self, aor: bytes) -> Sequence[Binding]:
+        """Return the current bindings, best q first."""
+        record = self._records.get(aor)
+        if record is None:
+            return ()
+        now = self._host.now()
+        if all(binding.expires_at > now for binding in record.bindings):
+            return record.bindings
+        return tuple(binding for binding in record.bindings if binding.expires_at > now)
+
+    def commit(self, aor: bytes, bindings: Sequence[Binding]) -> None:
+        """Put these bindings in the place of the current ones, all at once."""
+        record = self._records.get(aor)
+        if record is None:
+            if not bindings:
+                return
+            record = self._records[aor] = _Record(self, aor)
+        self._replace(record, bindings)
+
+    def sweep(self, record: _Record) -> None:
+        """Take out what has expired or cannot be reached any more."""
+        now = self._host.now()
+        kept = [b for b in record.bindings if b.expires_at > now and b.is_reachable]
+        if len(kept) != len(record.bindings):
+            self._replace(record, kept)
+        else:
+            self._sleep(record)
+
+    def _replace(self, record: _Record, bindings: Sequence[Binding]) -> None:
+        before = {b.flow for b in record.bindings if b.flow is not None and b.flow.reliable}
+        after = {b.flow for b in bindings if b.flow is not None and b.flow.reliable}
+        record.bindings = tuple(sorted(bindings, key=lambda binding: -binding.q))
+        for flow in before - after:
+            flow.unwatch(record.flow_closed)
+        for flow in after - before:
+            flow.watch(record.flow_closed)
+        if record.bindings:
+            self._sleep(record)
+        else:
+            record.due = 0
+            self._records.pop(record.aor, None)
+        for changed in self._watchers:
+            changed(record.aor)
+
+    def _sleep(self, record: _Record) -> None:
+        first = min(binding.expires_at for binding in record.bindings)
+        self._host.wake(record, first - self._host.now())

@@ -1,0 +1,101 @@
+"""What ``twistd sipproxy`` runs: options, and a service that starts and stops in order."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet import defer, task
+from twisted.python import usage
+
+from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
+from sipproxy.ctl import socket as control
+from sipproxy.ctl.server import Commands
+from sipproxy.node import Node
+from sipproxy.transport.sockets import BindError, bind_all, close_all
+
+DRAIN = 10.0  # seconds that open transactions have to finish in when the server stops
+
+
+class Options(usage.Options):
+    """``twistd sipproxy``'s own options."""
+
+    optParameters = [["config", "c", DEFAULT_FILE, "The configuration file."]]
+    longdesc = "Serves SIP as the configuration file says; see the operator's guide."
+
+
+class SipService(Service):
+    """A node and its control socket."""
+
+    def __init__(self, node: Node, control_socket: socket.socket, reactor: Any) -> None:
+        self.node = node
+        self._control = control_socket
+        self._reactor = reactor
+        self._port: Any = None
+
+    def startService(self) -> None:
+        """Serve."""
+        Service.startService(self)
+        for part in self.node.services:
+            part.startService()
+        self.node.start()
+        commands = Commands(self.node)
+        self._port = self._reactor.adoptStreamPort(self._control.fileno(), socket.AF_UNIX, commands)
+        listening = ", ".join(f"{x.transport} {x.address}:{x.port}" for x in self.node.listens)
+        self.node.log.info("serving {domains} on {on}", domains=self._domains(), on=listening)
+
+    def _domains(self) -> str:
+        return ", ".join(self.node.settings.domains)
+
+    @defer.inlineCallbacks
+    def stopService(self) -> Any:
+        """Refuse new work, let open transactions finish, then close everything, in this order."""
+        Service.stopService(self)
+        self.node.front.is_draining = True
+        deadline = self._reactor.seconds() + DRAIN
+        while self.node.layer.unanswered and self._reactor.seconds() < deadline:
+            yield task.deferLater(self._reactor, 0.05)
+        for part in reversed(self.node.services):
+            yield defer.maybeDeferred(part.stopService)
+        yield defer.maybeDeferred(self.node.store.commit)
+        self.node.stop()
+        if self._port is not None:
+            yield defer.maybeDeferred(self._port.stopListening)
+        self._control.close()
+        Path(self.node.config.data, control.FILE).unlink(missing_ok=True)
+
+
+def build(config: Config, reactor: Any) -> SipService:
+    """Bind everything and build the server; raises `ConfigError`, and leaves nothing open then."""
+    try:
+        bound = bind_all(config.settings.listen)
+    except BindError as error:
+        key = f"listen[{error.index}]"
+        remedy = "stop what uses it, or choose another address or port"
+        raise config.error(key, f"{error}; {remedy}") from None
+    try:
+        listening = control.bind_control(config.data)
+    except OSError as error:
+        close_all(bound)
+        raise config.error("data", f"{error}; stop it, or name another directory") from None
+    try:
+        return SipService(Node(config, bound, reactor), listening, reactor)
+    except BaseException:
+        close_all(bound)
+        listening.close()
+        Path(config.data, control.FILE).unlink(missing_ok=True)
+        raise
+
+
+def makeService(options: Options) -> SipService:
+    """Return the service; an operator's mistake ends the process with one line."""
+    from twisted.internet import reactor
+
+    vars(reactor)["seconds"] = time.monotonic  # the wall clock, its own, may step
+    try:
+        return build(load(options["config"]), reactor)
+    except ConfigError as error:
+        raise SystemExit(f"sipproxy: {error}") from None

@@ -1,0 +1,1 @@
+"""What survives a restart, behind the interfaces of `sipproxy.interfaces`."""

@@ -1,0 +1,136 @@
+"""The account table in ``sipproxy.sqlite``: users and the secrets of their passwords."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from zope.interface import implementer
+
+from sipproxy.interfaces import ICredentialStore
+from sipproxy.sip.digest import ALGORITHMS, ha1
+from sipproxy.sip.grammar import unescape
+from sipproxy.sip.uri import canonical_host
+
+FILE = "sipproxy.sqlite"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS accounts (
+    user BLOB NOT NULL, domain BLOB NOT NULL,
+    md5 BLOB NOT NULL, sha256 BLOB NOT NULL, sha512_256 BLOB NOT NULL,
+    PRIMARY KEY (user, domain)
+) WITHOUT ROWID
+"""
+_COLUMNS = {"MD5": 0, "SHA-256": 1, "SHA-512-256": 2}
+Secrets = tuple[bytes, bytes, bytes]
+
+
+class AccountError(ValueError):
+    """An account cannot be written as asked; the text says what to do."""
+
+
+def split_aor(text: str) -> tuple[bytes, bytes]:
+    """Return user and domain of ``user@domain`` in their canonical form; raises `AccountError`."""
+    user, at, domain = text.removeprefix("sip:").rpartition("@")
+    if not at or not user or not domain or any(c.isspace() for c in text) or '"' in text:
+        raise AccountError(f"{text!r} is no address: write user@domain")
+    return unescape(user.encode()), canonical_host(domain.encode("idna"))
+
+
+class AccountTable:
+    """The table on disk. Passwords are not in it: one secret per algorithm is (RFC 7616 §3.4.2).
+
+    The file is the owner's alone (mode 0600). Raises `sqlite3.Error` where it cannot be used.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = directory / FILE
+        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(self._open()) as database, database:
+            database.execute(_SCHEMA)
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=5.0)
+        database.execute("PRAGMA journal_mode=WAL")
+        return database
+
+    def put(self, aor: str, password: str, replace: bool) -> None:
+        """Add an account, or with ``replace`` give an existing one another password."""
+        user, domain = split_aor(aor)
+        if not password:
+            raise AccountError("an empty password protects nothing: give one")
+        secrets = [ha1(name, user, domain, password.encode()) for name in ALGORITHMS]
+        with closing(self._open()) as database, database:
+            known = self._count(database, user, domain)
+            if known and not replace:
+                raise AccountError(f"{aor} exists: use `sipctl user passwd` to change its password")
+            if replace and not known:
+                raise AccountError(f"{aor} does not exist: use `sipctl user add`")
+            database.execute(
+                "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", (user, domain, *secrets)
+            )
+
+    def delete(self, aor: str) -> None:
+        """Delete an account; raises `AccountError` where there is none."""
+        user, domain = split_aor(aor)
+        with closing(self._open()) as database, database:
+            if not self._count(database, user, domain):
+                raise AccountError(f"{aor} does not exist: see `sipctl user list`")
+            database.execute("DELETE FROM accounts WHERE user = ? AND domain = ?", (user, domain))
+
+    @staticmethod
+    def _count(database: sqlite3.Connection, user: bytes, domain: bytes) -> int:
+        rows = database.execute(
+            "SELECT count(*) FROM accounts WHERE user = ? AND domain = ?", (user, domain)
+        )
+        count: int = rows.fetchone()[0]
+        return count
+
+    def rows(self) -> Iterator[tuple[bytes, Secrets]]:
+        """Return every account's address-of-record with its secrets, in order."""
+        with closing(self._open()) as database:
+            for user, domain, *secrets in database.execute(
+                "SELECT user, domain, md5, sha256, sha512_256 FROM accounts ORDER BY domain, user"
+            ):
+                yield user + b"@" + domain, (secrets[0], secrets[1], secrets[2])
+
+
+@implementer(ICredentialStore)
+class Accounts:
+    """The accounts in memory, as the table had them when `reload` was called last."""
+
+    def __init__(self, table: AccountTable) -> None:
+        self._table = table
+        self._secrets: dict[bytes, Secrets] = {}
+        self.reload()
+
+    def __len__(self) -> int:
+        return len(self._secrets)
+
+    def reload(self) -> None:
+        """Read the table again."""
+        self._secrets = dict(self._table.rows())
+
+    def known(self, aor: bytes) -> bool:
+        """Tell whether there is such a user."""
+        return aor in self._secrets
+
+    def secret(self, aor: bytes, algorithm: str) -> bytes | None:
+        """Return the HA1 of a user for an algorithm, or None."""
+        secrets = self._secrets.get(aor)
+        return None if secrets is None else secrets[_COLUMNS[algorithm]]
+
+
+@implementer(ICredentialStore)
+class Everybody:
+    """Where ``[auth] required`` is false, every user of our domains exists."""
+
+    def known(self, aor: bytes) -> bool:
+        """Tell whether there is such a user: yes."""
+        return True
+
+    def secret(self, aor: bytes, algorithm: str) -> None:
+        """Nobody has a secret."""

@@ -1,0 +1,215 @@
+"""PUBLIC: fakes for tests, ours and those of plugin authors: a server without sockets or clock.
+
+::
+
+    server = FakeServer(self.mktemp(), accounts={"alice@example.test": "secret"})
+    phone = server.client("192.0.2.1", 5060)
+    phone.send("OPTIONS sip:example.test SIP/2.0 ...")
+    assert phone.received[-1].status == 200
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from sipproxy import config
+from sipproxy.node import Node
+from sipproxy.sip.digest import credentials, named_algorithm
+from sipproxy.sip.headers import Via, parse_authorization
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.parser import parse_datagram
+from sipproxy.sip.response import make_response
+from sipproxy.sip.uri import Uri
+from sipproxy.store.accounts import AccountTable
+from sipproxy.transport.identity import SentBy
+from sipproxy.transport.network import Network
+from sipproxy.transport.resolver import Unreachable
+from sipproxy.transport.ticker import TICK
+
+CONFIG = """
+domains = ["example.test"]
+[[listen]]
+transport = "udp"
+address = "127.0.0.1"
+[[listen]]
+transport = "tcp"
+address = "127.0.0.1"
+"""
+
+
+class FakeFlow:
+    """A flow that records what is sent by it; what a client of `FakeServer` is reached by."""
+
+    def __init__(self, host: str, port: int, transport: str = "udp") -> None:
+        self.host = host.encode()
+        self.port = port
+        self.via_transport = transport.upper().encode()
+        self.reliable = transport != "udp"
+        self.is_open = True
+        self.sent_by = SentBy(self.via_transport, b"127.0.0.1", 5060)
+        self.sent: list[bytes] = []
+        self._watchers: dict[Callable[[], None], None] = {}
+
+    def __repr__(self) -> str:
+        return f"<FakeFlow {self.via_transport.decode()} {self.host.decode()}:{self.port}>"
+
+    def send(self, data: bytes) -> None:
+        """Record a message."""
+        self.sent.append(data)
+
+    def reply_path(self, via: Via) -> FakeFlow:
+        """Return this flow: tests that need RFC 3261 §18.2.2 have the transports themselves."""
+        return self
+
+    def watch(self, closed: Callable[[], None]) -> None:
+        """Call ``closed`` when the test closes the flow."""
+        self._watchers[closed] = None
+
+    def unwatch(self, closed: Callable[[], None]) -> None:
+        """Undo `watch`."""
+        self._watchers.pop(closed, None)
+
+    @property
+    def watchers(self) -> int:
+        """How many rely on this flow."""
+        return len(self._watchers)
+
+    def close(self) -> None:
+        """End a connection."""
+        self.is_open = False
+        watchers, self._watchers = self._watchers, {}
+        for closed in watchers:
+            closed()
+
+
+class FakeNetwork(Network):
+    """Reaches whom the test has put there, by (transport, host, port)."""
+
+    def __init__(self, *arguments: Any) -> None:
+        Network.__init__(self, *arguments)
+        self.peers: dict[tuple[str, str, int], FakeFlow] = {}
+        self.pending: dict[tuple[str, str, int], Deferred[Any]] = {}
+
+    def reach(self, uri: Uri, size: int, near: Any = None) -> Any:
+        """Return the flow of a peer, a Deferred from ``pending``, or raise `Unreachable`."""
+        asked = (uri.params.get(b"transport") or b"udp").decode().lower()
+        large = asked == "udp" and size > self.limits.datagram
+        for transport in ("tcp", "udp") if large else (asked,):
+            key = (transport, uri.address, uri.effective_port)
+            if key in self.pending:
+                return self.pending[key]
+            if key in self.peers:
+                return self.peers[key]
+        raise Unreachable(f"nobody at {uri.raw.decode()}")
+
+    def name(self, flow: Any) -> bytes:
+        """Return what `find` knows a flow by again."""
+        return b"%s %s %d" % (flow.via_transport, flow.host, flow.port)
+
+    def find(self, name: bytes) -> Any:
+        """Return the open flow of a name, or None."""
+        for flow in self.peers.values():
+            if flow.is_open and self.name(flow) == name:
+                return flow
+        return None
+
+
+class FakeClient:
+    """A peer of a `FakeServer`: sends text, and reads what came for it."""
+
+    def __init__(self, server: FakeServer, flow: FakeFlow) -> None:
+        self.server = server
+        self.flow = flow
+
+    @property
+    def received(self) -> list[Request | Response]:
+        """Every message that came, parsed."""
+        return [parse_datagram(data) for data in self.flow.sent]
+
+    def clear(self) -> None:
+        """Forget what came."""
+        self.flow.sent.clear()
+
+    def send(self, message: str | bytes | Request | Response) -> None:
+        """Send a message; a text is stripped and gets CRLF line ends, and an empty line if none."""
+        self.server.deliver(octets(message), self.flow)
+
+    def answer(self, status: int, **headers: str) -> None:
+        """Answer the request that came last."""
+        request = [message for message in self.received if isinstance(message, Request)][-1]
+        pairs = [(name.replace("_", "-").encode(), v.encode()) for name, v in headers.items()]
+        self.send(make_response(request, status, b"tag-of-%d" % self.flow.port, headers=pairs))
+
+
+class FakeServer:
+    """A whole server of a test: the real node, on a `Clock`, without sockets.
+
+    ``directory`` holds its data; ``text`` is its configuration; ``accounts`` maps addresses to
+    passwords.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        text: str = CONFIG,
+        accounts: Mapping[str, str] | None = None,
+    ) -> None:
+        home = Path(directory)
+        home.mkdir(parents=True, exist_ok=True)
+        self.config = config.parse(home / "sipproxy.toml", text)
+        table = AccountTable(self.config.data)
+        for aor, password in (accounts or {}).items():
+            table.put(aor, password, replace=False)
+        self.clock = Clock()
+        self.node = Node(self.config, [], self.clock, FakeNetwork)
+        self.network: FakeNetwork = self.node.network  # type: ignore[assignment]
+        self.node.ticker.start()
+
+    def client(self, host: str, port: int = 5060, transport: str = "udp") -> FakeClient:
+        """Return a peer at an address, which the server reaches there, too."""
+        flow = FakeFlow(host, port, transport)
+        self.network.peers[(transport, host, port)] = flow
+        return FakeClient(self, flow)
+
+    def deliver(self, data: bytes, flow: FakeFlow) -> None:
+        """Let octets arrive, as one datagram or as one message of a stream."""
+        self.node.layer.datagram(data, flow)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, a tick at a time."""
+        for _ in range(round(seconds / TICK)):
+            self.clock.advance(TICK)
+
+
+def octets(message: str | bytes | Request | Response) -> bytes:
+    """Return a message as it goes over the wire."""
+    if isinstance(message, bytes):
+        return message
+    if isinstance(message, str):
+        lines = [line.strip() for line in message.strip().splitlines()]
+        head, blank, body = "\r\n".join(lines).partition("\r\n\r\n")
+        return f"{head}\r\n\r\n{body if blank else ''}".encode()
+    return message.encode()
+
+
+def authorized(request: str, challenge: Response, user: str, password: str) -> str:
+    """Return the text of a request with the credentials that a challenge asks for.
+
+    The CSeq and the branch are for the test to change.
+    """
+    asked = "www-authenticate" if challenge.status == 401 else "proxy-authenticate"
+    params = parse_authorization(challenge.raw_values(asked.encode())[0]).params
+    assert named_algorithm(params) is not None
+    parsed = parse_datagram(octets(request))
+    assert isinstance(parsed, Request)
+    value = credentials(
+        params, user.encode(), password.encode(), parsed.method, parsed.raw_uri, b"0a4f113b"
+    )
+    name = "Authorization" if challenge.status == 401 else "Proxy-Authorization"
+    head, blank, body = request.strip().partition("\n\n")
+    return f"{head}\n{name}: {value.decode()}{blank}{body}"

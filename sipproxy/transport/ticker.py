@@ -1,0 +1,42 @@
+"""The one call from the reactor that lets the wheel's time pass."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sipproxy.transaction.wheel import Sleeper, Wheel
+
+TICK = 0.1  # seconds
+
+
+class Ticker:
+    """Advances a wheel by a reactor's clock, which has to be monotonic."""
+
+    def __init__(self, reactor: Any, wheel: Wheel) -> None:
+        self._reactor = reactor
+        self._wheel = wheel
+        self._began: float = reactor.seconds()
+        self._call: Any = None
+
+    @staticmethod
+    def ticks(seconds: float) -> int:
+        """Return a time as ticks, rounded up."""
+        return math.ceil(seconds / TICK)
+
+    def wake(self, sleeper: Sleeper, seconds: float) -> None:
+        """Wake a sleeper in so many seconds, to the tick."""
+        self._wheel.wake(sleeper, self.ticks(seconds))
+
+    def start(self) -> None:
+        """Begin to tick."""
+        self._call = self._reactor.callLater(TICK, self._tick)
+
+    def stop(self) -> None:
+        """Stop ticking."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+
+    def _tick(self) -> None:
+        self._call = self._reactor.callLater(TICK, self._tick)
+        self._wheel.advance(int((self._reactor.seconds() - self._began) / TICK))

@@ -1,0 +1,134 @@
+"""The components that come with sipproxy; each imports what it builds when it builds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from sipproxy import interfaces
+
+if TYPE_CHECKING:
+    from sipproxy.node import Node
+
+
+class NoOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A component without options."""
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class RegistrarFactory:
+    """Answers REGISTER."""
+
+    name = "registrar"
+    provides = interfaces.IRequestHandler
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.registrar.registrar import RegistrarOptions
+
+        return RegistrarOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Build the registrar."""
+        from sipproxy.registrar.registrar import Registrar
+
+        return Registrar(options, host)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class BindingsFactory:
+    """The location table."""
+
+    name = "bindings"
+    provides = interfaces.ILocation
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the table."""
+        from sipproxy.registrar.location import LocationTable
+
+        return LocationTable(host)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class AccountsFactory:
+    """The account table."""
+
+    name = "accounts"
+    provides = interfaces.ICredentialStore
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Open the table in the data directory; ValueError where it cannot be used."""
+        import sqlite3
+
+        from sipproxy.store.accounts import Accounts, AccountTable
+
+        try:
+            return Accounts(AccountTable(host.config.data))
+        except (OSError, sqlite3.Error) as error:
+            raise ValueError(
+                f"the accounts in {host.config.data} cannot be used: {error}"
+            ) from None
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class MemoryFactory:
+    """The store that forgets."""
+
+    name = "memory"
+    provides = interfaces.IStore
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the store."""
+        from sipproxy.store.memory import MemoryStore
+
+        return MemoryStore()
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class ProxyFactory:
+    """The stateful proxy."""
+
+    name = "proxy"
+    provides = interfaces.IForwarder
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the forwarder."""
+        from sipproxy.proxy.forwarder import Forwarder
+
+        return Forwarder(host.core)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class RouterFactory:
+    """One of the built-in routers."""
+
+    provides = interfaces.IRouter
+    options = NoOptions
+
+    def __init__(self, name: str, kind: str) -> None:
+        self.name = name
+        self._kind = kind
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the router."""
+        from sipproxy.proxy import routers
+
+        return getattr(routers, self._kind)(host.core)
+
+
+registrar = RegistrarFactory()
+bindings = BindingsFactory()
+accounts = AccountsFactory()
+memory = MemoryFactory()
+proxy = ProxyFactory()
+location = RouterFactory("location", "LocationRouter")
+domains = RouterFactory("domains", "DomainsRouter")
+dns = RouterFactory("dns", "DnsRouter")
