@@ -65,6 +65,8 @@ class ClientTransaction:
         """Send the request for the first time."""
         if self.flow.reliable:
             self.flow.watch(self.failed)
+            if self.state == TERMINATED:  # the flow had ended before
+                return
         self._sleep()
         self.flow.send(self._data)
 

@@ -133,6 +133,8 @@ class UdpEndpoint:
         self._reactor = reactor
         self._receiver: Receiver | None = None
         self._epoll: select.epoll | None = None
+        self._is_reading = False
+        self._waiting: list[tuple[bytes, Address]] = []
         self._log = Logger()
         self.family = sock.family
 
@@ -161,7 +163,22 @@ class UdpEndpoint:
         return UdpFlow(self, (host, port))
 
     def write(self, data: bytes, address: Address) -> None:
-        """Send a datagram. An error that was waiting belongs to an earlier one: try twice."""
+        """Send a datagram; what a batch of received ones causes goes out after it, together.
+
+        A peer that sleeps is then woken once a batch, and not once a datagram.
+        """
+        if self._is_reading:
+            self._waiting.append((data, address))
+        else:
+            self._send(data, address)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for data, address in waiting:
+            self._send(data, address)
+
+    def _send(self, data: bytes, address: Address) -> None:
+        """Send now. An error that was waiting belongs to an earlier datagram: try twice."""
         for _ in range(2):
             try:
                 self._socket.sendto(data, address)
@@ -171,7 +188,7 @@ class UdpEndpoint:
             except OSError as error:
                 problem = error
         self._log.info("UDP to {address}: {problem}", address=address[0], problem=problem)
-        if self._receiver is not None and problem.errno is not None:
+        if self._receiver is not None:
             self._reactor.callLater(0, self._receiver.undeliverable, data)
 
     # IReadDescriptor
@@ -185,7 +202,16 @@ class UdpEndpoint:
         return f"UDP {self.sent_by.port}"
 
     def doRead(self) -> None:
-        """Read what is there, up to a batch; when nothing is, an error made the socket ready."""
+        """Take what is there, up to a batch, then send what came of it."""
+        self._is_reading = True
+        try:
+            self._read()
+        finally:
+            self._is_reading = False
+            self._flush()
+
+    def _read(self) -> None:
+        """Read a batch; when nothing is there, an error made the socket ready."""
         receive, receiver = self._socket.recvfrom, self._receiver
         assert receiver is not None
         for count in range(BATCH):

@@ -1,0 +1,1 @@
+"""What prints numbers: CPU time per operation, never wall-clock."""
