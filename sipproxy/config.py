@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -15,7 +17,7 @@ from sipproxy.proxy.settings import Proxy
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_host
 from sipproxy.sip.uri import parse_uri
-from sipproxy.transport.identity import bracketed, sent_by
+from sipproxy.transport.identity import sent_by
 from sipproxy.transport.settings import Limits, Listen
 
 DEFAULT_FILE = "sipproxy.toml"
@@ -125,6 +127,7 @@ def convert(table: dict[str, Any], kind: Any, prefix: str = "") -> Any:
 _FAULT = re.compile(r"(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?", re.S).fullmatch
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`").fullmatch
 _MISSING = re.compile(r"Object missing required field `(.*)`").fullmatch
+_STEPS = re.compile(r"\[([^\]]*)\]|([^.\[]+)").findall
 _WRONG = re.compile(r"Expected `(.*)`, got `(.*)`").fullmatch
 
 
@@ -165,11 +168,19 @@ def _join(key: str, name: str) -> str:
 
 def _type_at(kind: Any, path: str) -> Any:
     """Return the type that the value at ``path`` has to have."""
-    for part in filter(None, path.lstrip(".").split(".")):
-        name, indexed, _ = part.partition("[")
-        kind = next(f.type for f in msgspec.structs.fields(kind) if f.encode_name == name)
-        if indexed:
-            kind = get_args(kind)[0]
+    for _, name in _STEPS(path):
+        kind = _bare(kind)
+        if name:
+            kind = next(f.type for f in msgspec.structs.fields(kind) if f.encode_name == name)
+        else:
+            kind = get_args(kind)[1 if get_origin(kind) is dict else 0]
+    return _bare(kind)
+
+
+def _bare(kind: Any) -> Any:
+    """Return what a type is that may also be None."""
+    if get_origin(kind) in (Union, UnionType):
+        return next(one for one in get_args(kind) if one is not NoneType)
     return kind
 
 
@@ -184,15 +195,21 @@ def _check(config: Config) -> None:
         raise config.error("domains", 'name at least one domain: domains = ["example.test"]')
     for key in ("domains", "aliases"):
         for index, name in enumerate(getattr(settings, key)):
-            if not is_host(name.encode("utf-8", "replace")):
-                raise config.error(f"{key}[{index}]", f"{name!r} is no host name")
+            _check_host(config, f"{key}[{index}]", name)
     if not settings.listen:
         raise config.error("listen", "nothing to listen on: add a [[listen]] table")
     for index, listen in enumerate(settings.listen):
         _check_listen(config, f"listen[{index}]", listen)
+    taken = {name.lower() for name in settings.domains}
     for index, route in enumerate(settings.route):
-        _check_route(config, f"route[{index}]", route)
+        _check_route(config, f"route[{index}]", route, taken)
     _check_numbers(config)
+
+
+def _check_host(config: Config, key: str, name: str) -> None:
+    if not is_host(name.encode("utf-8", "replace")):
+        problem = f"{name!r} is no host name" + ("" if name.isascii() else ": write it as xn--...")
+        raise config.error(key, problem)
 
 
 def _check_listen(config: Config, key: str, listen: Listen) -> None:
@@ -207,18 +224,17 @@ def _check_listen(config: Config, key: str, listen: Listen) -> None:
         problem = "is required where address is a wildcard: the host[:port] that peers reach us by"
         raise config.error(f"{key}.advertise", problem)
     try:
-        advertised = sent_by(listen)
+        sent_by(listen)
     except ValueError:
-        advertised = None
-    if advertised is None or not is_host(advertised.host):
-        raise config.error(f"{key}.advertise", f"{listen.advertise!r} is no host[:port]")
+        raise config.error(f"{key}.advertise", f"{listen.advertise!r} is no host[:port]") from None
 
 
-def _check_route(config: Config, key: str, route: Route) -> None:
-    if not is_host(bracketed(route.domain)):
-        raise config.error(f"{key}.domain", f"{route.domain!r} is no host name")
-    if route.domain in config.settings.domains:
-        raise config.error(f"{key}.domain", f"{route.domain} is one of ours: see domains")
+def _check_route(config: Config, key: str, route: Route, taken: set[str]) -> None:
+    _check_host(config, f"{key}.domain", route.domain)
+    if route.domain.lower() in taken:
+        problem = f"{route.domain} is in domains, or in a [[route]] before: remove one"
+        raise config.error(f"{key}.domain", problem)
+    taken.add(route.domain.lower())
     try:
         uri = parse_uri(route.to.encode())
     except SipError:
@@ -229,7 +245,8 @@ def _check_route(config: Config, key: str, route: Route) -> None:
         try:
             ip_network(source)
         except ValueError:
-            raise config.error(f"{key}.from[{index}]", f"{source!r} is no address") from None
+            problem = f"{source!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
+            raise config.error(f"{key}.from[{index}]", problem) from None
     if route.trusted:
         raise config.error(f"{key}.trusted", "asserted identity is not supported yet: remove it")
 
@@ -249,5 +266,5 @@ def _check_numbers(config: Config) -> None:
     }
     for table, (values, names) in positive.items():
         for name in names:
-            if getattr(values, name) <= 0:
-                raise config.error(f"{table}.{name}", "has to be more than 0")
+            if not 0 < getattr(values, name) < math.inf:
+                raise config.error(f"{table}.{name}", "has to be more than 0, and finite")

@@ -24,9 +24,10 @@ class Components:
         for factory in getPlugins(IComponentFactory):
             known = self._factories.setdefault(factory.name, factory)
             if known is not factory:
+                places = ", ".join(sorted(type(one).__module__ for one in (known, factory)))
                 raise config.error(
                     f"plugin.{factory.name}",
-                    f"two installed components have this name: uninstall one of {known}, {factory}",
+                    f"two installed components have this name: uninstall one of {places}",
                 )
         for name in config.settings.plugin:
             if name not in self._factories:
@@ -59,7 +60,12 @@ class Components:
                 self._built[name] = self._factories[name].build(options, host)
             except ValueError as error:
                 raise self._config.error(f"plugin.{name}", str(error)) from None
-        return self._built[name]
+        built = self._built[name]
+        if not any(one.providedBy(built) for one in wanted):
+            promised = self._factories[name].provides.__name__
+            problem = f"what {name!r} builds does not provide {promised}: report it to its author"
+            raise self._config.error(key, problem)
+        return built
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._factories))

@@ -168,7 +168,15 @@ class FakeServer:
         self.clock = Clock()
         self.node = Node(self.config, [], self.clock, FakeNetwork)
         self.network: FakeNetwork = self.node.network  # type: ignore[assignment]
+        for part in self.node.services:
+            part.startService()
         self.node.ticker.start()
+
+    def stop(self) -> None:
+        """Stop the components that are services; only a test of one of these needs this."""
+        for part in reversed(self.node.services):
+            part.stopService()
+        self.node.ticker.stop()
 
     def client(self, host: str, port: int = 5060, transport: str = "udp") -> FakeClient:
         """Return a peer at an address, which the server reaches there, too."""

@@ -15,7 +15,8 @@ from sipproxy import __version__
 from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.socket import NotRunning, Refused, ask
-from sipproxy.store.accounts import AccountError, AccountTable
+from sipproxy.sip.uri import canonical_host
+from sipproxy.store.accounts import AccountError, AccountTable, split_aor
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -108,7 +109,11 @@ def _with_password(command: Any) -> Any:
 def user_add(context: click.Context, aor: str, password: str, password_stdin: bool) -> None:
     """Add an account: AOR is user@domain."""
     domains = configured(context).settings.domains
-    if aor.rpartition("@")[2].lower() not in domains:
+    try:
+        _, domain = split_aor(aor)
+    except AccountError as error:
+        fail(error)
+    if domain not in {canonical_host(name.encode()) for name in domains}:
         fail(f"{aor} is in none of our domains: {', '.join(domains)}")
     secret = _password(password, password_stdin)
     _change(context, lambda table: table.put(aor, secret, replace=False))

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from sipproxy.interfaces import Target
 from sipproxy.proxy.core import Core
-from sipproxy.proxy.routing import next_route, put_routes
+from sipproxy.proxy.routing import dialog_of, next_route, put_routes
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri
 from sipproxy.transaction.parties import ClientUser
@@ -108,7 +108,8 @@ class Branch:
         up = b""
         if adjacent and (near.reliable or b"rport" in copy.via.params):
             up = network.name(near)
-        token = self._core.tokens.make(up, network.name(flow) if self._known else b"", copy.call_id)
+        down = network.name(flow) if self._known else b""
+        token = self._core.tokens.make(up, down, dialog_of(copy))
         transport = b";transport=tcp" if near.reliable and flow.reliable else b""
         our = flow.sent_by
         value = b"<sip:%s@%s:%d%s;lr>" % (token, our.host, our.port, transport)
@@ -122,11 +123,8 @@ def prepared(
     copy = request.copy()
     if target.uri != request.raw_uri:
         copy.retarget(target.uri)
-    hops = request.value(b"max-forwards")
-    if hops is None:
-        copy.append(b"Max-Forwards", b"%d" % max_forwards)
-    else:
-        copy.put(b"Max-Forwards", b"%d" % (int(hops) - 1))
+    hops = request.max_forwards
+    copy.put(b"Max-Forwards", b"%d" % (max_forwards if hops is None else hops - 1))
     copy.put(b"Max-Breadth", b"%d" % width)  # RFC 5393 §5.3.3
     if target.routes:
         put_routes(copy, [*target.routes, *request.values(b"route")])

@@ -82,6 +82,8 @@ class ResponseContext:
             self._finish(response)
         elif response.status == 503:  # it speaks of that server, not of us (§16.7 step 6)
             self.branch_failed()
+        elif response.status == 408:  # never sent on (RFC 4320 §4.2): as good as silence
+            self._branch_ended(self.silent_status)
         else:
             self._finals.append(response)
             self._branch_ended()

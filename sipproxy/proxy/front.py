@@ -143,9 +143,10 @@ class Front:
         if request.method == b"INVITE":
             raise SipError(405, headers=[(b"Allow", self.allow)])
         visit = Visit(request, transaction, passage, self._handler(request))
-        if visit.handler is None and int(request.value(b"max-forwards") or 70) == 0:
+        if visit.handler is None and request.max_forwards == 0:
             raise SipError(483)  # §16.3 step 3
-        sender = self._senders.identify(request, transaction.flow, passage)
+        admitted = passage if visit.handler is None else None  # a token is no password
+        sender = self._senders.identify(request, transaction.flow, admitted)
         return then(sender, visit.identified_by(self._filtered))
 
     def _handler(self, request: Request) -> IRequestHandler | None:
@@ -228,6 +229,7 @@ def _validate(request: Request) -> None:
     uri = request.uri
     if not uri.is_sip or uri.scheme == b"sips":
         raise SipError(416)
-    unknown = [tag for tag in request.values(b"proxy-require") if tag.lower() not in SUPPORTED]
-    if unknown:
-        raise SipError(420, headers=[(b"Unsupported", b", ".join(unknown))])
+    if b"proxy-require" in request.names:
+        tags = request.values(b"proxy-require")
+        if unknown := [tag for tag in tags if tag.lower() not in SUPPORTED]:
+            raise SipError(420, headers=[(b"Unsupported", b", ".join(unknown))])

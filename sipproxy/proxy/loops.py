@@ -43,9 +43,9 @@ def refuse_loop(request: Request, second: bytes, identity: Identity) -> None:
 
 def breadth(request: Request, maximum: int) -> int:
     """Return the incoming Max-Breadth, at most ``maximum`` (§5.3.3); raises `SipError` 400."""
-    value = request.value(b"max-breadth")
-    if value is None:
+    if b"max-breadth" not in request.names:
         return maximum
+    value = request.value(b"max-breadth") or b""
     return min(parse_number(value, 2**31, "Max-Breadth"), maximum)
 
 
@@ -53,5 +53,7 @@ def shares(incoming: int, branches: int) -> list[int]:
     """Divide a breadth among branches; raises `SipError` 440 where there is not enough (§5.3.3)."""
     if branches > incoming:
         raise SipError(440)
+    if branches == 1:
+        return [incoming]
     share, rest = divmod(incoming, branches)
     return [share + (index < rest) for index in range(branches)]

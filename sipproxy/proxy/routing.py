@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import NameAddr, parse_name_addr
 from sipproxy.sip.message import Request
-from sipproxy.sip.uri import Uri
+from sipproxy.sip.uri import Uri, address_of_record
 
 if TYPE_CHECKING:
     from sipproxy.transport.identity import Identity
@@ -52,10 +52,19 @@ def preprocess(request: Request, identity: Identity, tokens: FlowTokens) -> Pass
     return passage
 
 
+def dialog_of(request: Request) -> bytes:
+    """Return what names the dialog of a request, from either side: Call-ID and both parties.
+
+    The parties are part of it so that a token lets nobody speak in a third one's name.
+    """
+    parties = sorted(address_of_record(end.uri) for end in (request.from_, request.to))
+    return b"\0".join((request.call_id, *parties))
+
+
 def _read(uri: Uri, request: Request, tokens: FlowTokens) -> Passage | None:
     if uri.user is None:
         return None
-    names = tokens.read(uri.user, request.call_id)
+    names = tokens.read(uri.user, dialog_of(request))
     if names is None:
         raise SipError(403, "Route Is Not Ours")
     return Passage(*names)
@@ -66,7 +75,7 @@ def _repair(request: Request, identity: Identity, tokens: FlowTokens) -> Passage
     uri = request.uri
     if b"route" not in request.names or not uri.is_loose_router or uri.user is None:
         return None
-    if not identity.is_us(uri) or tokens.read(uri.user, request.call_id) is None:
+    if not identity.is_us(uri) or tokens.read(uri.user, dialog_of(request)) is None:
         return None
     passage = _read(uri, request, tokens)
     routes = request.values(b"route")

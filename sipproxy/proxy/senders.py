@@ -8,6 +8,7 @@ from sipproxy.interfaces import Sender, then
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.routing import Passage
 from sipproxy.sip.errors import SipError
+from sipproxy.sip.grammar import unescape
 from sipproxy.sip.message import Request
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ class Senders:
         """Return the `Sender`, or a Deferred of it; raises `SipError` 401, 403 or 407."""
         identity = self._core.identity
         uri = request.from_.uri
-        claimed = identity.canonical(uri)
+        realm = identity.domain_of(uri)
+        claimed = unescape(uri.user or b"") + b"@" + (realm or uri.host)
         if passage is not None:
             return Sender(claimed, is_user=False, by_token=True)
-        realm = identity.domain_of(uri)
         if realm is None and request.method == b"REGISTER":
             realm = identity.domain_of(request.uri)
         if realm is None:

@@ -105,19 +105,17 @@ def credentials(
         b"qop": b"auth",
     }
     secret = ha1(algorithm, user, realm, password)
-    opaque = challenge.get(b"opaque")  # comes back unchanged (RFC 7616 §3.3)
-    return (
-        b"Digest username=%s, realm=%s, nonce=%s, uri=%s, response=%s, algorithm=%s, "
-        b"cnonce=%s, nc=%s, qop=auth%s"
-        % (
-            quote(user),
-            quote(realm),
-            quote(params[b"nonce"]),
-            quote(uri),
-            quote(response_for(algorithm, secret, method, params)),
-            algorithm.encode(),
-            quote(cnonce),
-            params[b"nc"],
-            b"" if opaque is None else b", opaque=" + quote(opaque),
-        )
-    )
+    fields = {
+        b"username": quote(user),
+        b"realm": quote(realm),
+        b"nonce": quote(params[b"nonce"]),
+        b"uri": quote(uri),
+        b"response": quote(response_for(algorithm, secret, method, params)),
+        b"algorithm": algorithm.encode(),
+        b"cnonce": quote(cnonce),
+        b"nc": params[b"nc"],
+        b"qop": b"auth",
+    }
+    if b"opaque" in challenge:  # comes back unchanged (RFC 7616 §3.3)
+        fields[b"opaque"] = quote(challenge[b"opaque"])
+    return b"Digest " + b", ".join(name + b"=" + value for name, value in fields.items())

@@ -8,6 +8,7 @@ from sipproxy.sip.errors import SipError
 
 TOKEN_CHARS = rb"A-Za-z0-9\-.!%*_+`'~"
 QUOTED = rb'"(?:[^"\\]|\\.)*"'
+HOST = rb"(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)"
 
 _token = re.compile(rb"[%s]+" % TOKEN_CHARS).fullmatch
 # An unclosed quote or bracket swallows the rest, so that scanning stays linear.
@@ -19,9 +20,7 @@ _quoted_or = {
 _escape = re.compile(rb"%([0-9A-Fa-f]{2})")
 _folding = re.compile(rb"(?<![ \t])[ \t]*\r\n[ \t]+")
 _backslash = re.compile(rb"\\(.)", re.S)
-_host = re.compile(
-    rb"\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?"
-).fullmatch
+_host = re.compile(HOST).fullmatch
 _value = rb'(?:%s|\[[^\]\s;,"]*\]|[^\s;,"<>=\[\]]+(?:=[^\s;,"<>]*)?)' % QUOTED
 # ``;name=value;flag``, with white space wherever the grammar has it.
 PARAMS = rb"(?:\s*;\s*[%s]+(?:\s*=\s*%s)?)*\s*" % (TOKEN_CHARS, _value)

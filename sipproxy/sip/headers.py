@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 
 from sipproxy.sip.grammar import (
+    HOST,
     PARAMS,
     QUOTED,
     TOKEN_CHARS,
     Params,
-    is_host,
     is_params,
     is_token,
     malformed,
-    parse_number,
     parse_params,
     read_params,
     split_quoted,
@@ -28,8 +27,8 @@ DEFAULT_EXPIRES = 3600  # what a malformed value counts as (§10.2.1.1, §20.19)
 
 _via = re.compile(
     rb"\s*[%(t)s]+\s*/\s*[%(t)s]+\s*/\s*(?P<transport>[%(t)s]+)\s+"
-    rb"(?P<host>\[[^\]\s]*\]|[^\s:;,\[\]]+)(?:\s*:\s*(?P<port>[0-9]+))?(?P<params>%(p)s)"
-    % {b"t": TOKEN_CHARS, b"p": PARAMS},
+    rb"(?P<host>%(h)s)(?:\s*:\s*(?P<port>[0-9]{1,5}))?(?P<params>%(p)s)"
+    % {b"t": TOKEN_CHARS, b"h": HOST, b"p": PARAMS},
     re.S,
 ).fullmatch
 _name_addr = re.compile(
@@ -43,18 +42,14 @@ _cseq = re.compile(rb"([0-9]{1,10})[ \t]+([%s]+)" % TOKEN_CHARS).fullmatch
 class Via:
     """One Via value (RFC 3261 §20.42)."""
 
-    __slots__ = ("host", "params", "port", "transport")
+    __slots__ = ("branch", "host", "params", "port", "transport")
 
     def __init__(self, transport: bytes, host: bytes, port: int | None, params: Params) -> None:
         self.transport = transport
         self.host = host
         self.port = port
         self.params = params
-
-    @property
-    def branch(self) -> bytes:
-        """The branch parameter, empty where there is none (RFC 2543)."""
-        return self.params.get(b"branch") or b""
+        self.branch = params.get(b"branch") or b""  # there is none of RFC 2543's making
 
     @property
     def sent_by(self) -> tuple[bytes, int]:
@@ -75,9 +70,9 @@ def parse_via(value: bytes) -> Via:
     if match is None:
         raise malformed("Via")
     transport, host, port, params = match.groups()
-    if not is_host(host):
+    number = None
+    if port is not None and (number := int(port)) > 65535:
         raise malformed("Via")
-    number = None if port is None else parse_number(port, 65535, "Via")
     return Via(transport.upper(), canonical_host(host), number, read_params(params))
 
 
@@ -88,6 +83,8 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
     ``rport``, which gets the source port (RFC 3581 §4). ``host`` is written without brackets.
     """
     wants_port = b"rport" in via.params
+    if wants_port and b'"' not in value and b"received" not in via.params:
+        return _rport.sub(b"", value, 1) + b";rport=%d;received=%s" % (port, host)
     if wants_port or b"received" in via.params:
         sent, *params = split_quoted(value, b";")
         # What a sender claims of itself does not count.
@@ -101,6 +98,7 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
 
 
 _STAMPED = (b"received", b"rport")
+_rport = re.compile(rb"\s*;\s*rport(?:\s*=[^;]*)?(?=\s*;|\s*\Z)", re.I)
 
 
 class NameAddr:
@@ -171,7 +169,10 @@ def parse_cseq(value: bytes) -> CSeq:
     match = _cseq(value)
     if match is None:
         raise malformed("CSeq")
-    return CSeq(parse_number(match.group(1), MAX_CSEQ, "CSeq"), match.group(2))
+    number, method = match.groups()
+    if (value_of := int(number)) > MAX_CSEQ:
+        raise malformed("CSeq")
+    return CSeq(value_of, method)
 
 
 def parse_expires(value: bytes | None) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Self
 
-from sipproxy.sip.grammar import is_token, malformed, split_values, unfold
+from sipproxy.sip.grammar import is_token, malformed, parse_number, split_values, unfold
 from sipproxy.sip.headers import (
     CSeq,
     NameAddr,
@@ -66,7 +66,12 @@ _names = _Names(
 )
 # What a message keeps parsed, by the name of the header.
 _PARSED = {b"via": "_via", b"cseq": "_cseq", b"from": "_from", b"to": "_to"}
+_METHODS = frozenset(
+    b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE "
+    b"UPDATE".split()
+)
 _version = re.compile(rb"SIP/[0-9]+\.[0-9]+", re.I).fullmatch
+_folded = re.compile(rb"\n[ \t]").search
 _status_line = re.compile(rb"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I).fullmatch
 
 
@@ -97,7 +102,8 @@ class Message:
         """Return the first line's value of a header, unfolded, or None; names are lower-case."""
         if name not in self.names:
             return None
-        return _value(self.lines[self.names.index(name)])
+        value = self.lines[self.names.index(name)].split(b":", 1)[1]
+        return (unfold(value) if b"\n" in value else value).strip()
 
     def first_value(self, name: bytes) -> bytes:
         """Return the first of a header's values; raises `SipError` 400 where there is none."""
@@ -202,27 +208,26 @@ class Message:
     def pop_value(self, name: bytes) -> None:
         """Take out the first value of a header; others on its line stay, as they were written."""
         index = self.names.index(name)
-        rest = split_values(_value(self.lines[index]))[1:]
+        line = self.lines[index]
+        rest = split_values(_value(line))[1:] if b"," in line else None
         if rest:
-            written = self.lines[index].partition(b":")[0].rstrip()
-            self.lines[index] = written + b": " + b", ".join(rest)
+            self.lines[index] = line.partition(b":")[0].rstrip() + b": " + b", ".join(rest)
         else:
-            del self.names[index]
-            del self.lines[index]
+            del self.names[index], self.lines[index]
         self._edited(name)
 
     def replace_first_value(self, name: bytes, value: bytes) -> None:
         """Write another first value of a header, the others on its line kept."""
         index = self.names.index(name)
-        rest = split_values(_value(self.lines[index]))[1:]
-        written = self.lines[index].partition(b":")[0].rstrip()
-        self.lines[index] = written + b": " + b", ".join([value, *rest])
+        written, _, values = self.lines[index].partition(b":")
+        if b"," in values:
+            value = b", ".join([value, *split_values(_value(self.lines[index]))[1:]])
+        self.lines[index] = written.rstrip() + b": " + value
         self._edited(name)
 
     def _edited(self, name: bytes) -> None:
-        slot = _PARSED.get(name)
-        if slot is not None:
-            setattr(self, slot, None)
+        if name in _PARSED:
+            setattr(self, _PARSED[name], None)
 
     def encode(self) -> bytes:
         """Return the octets to send."""
@@ -289,12 +294,18 @@ class Request(Message):
 
         ``via`` keeps what the sender wrote: responses are routed by both.
         """
-        value = self.first_value(b"via")
         via = self.via
+        value = self.first_value(b"via")
         stamped = stamp_via(value, via, host, port)
         if stamped is not value:
             self.replace_first_value(b"via", stamped)
             self._via = via
+
+    @property
+    def max_forwards(self) -> int | None:
+        """The hops that are left, None where nothing is said; raises `SipError` 400 (§20.22)."""
+        value = self.value(b"max-forwards")
+        return None if value is None else parse_number(value, 255, "Max-Forwards")
 
     def copy(self) -> Request:
         """Return a copy whose lines can be edited apart."""
@@ -323,14 +334,14 @@ class Response(Message):
 
 
 def _value(line: bytes) -> bytes:
-    value = line[line.index(b":") + 1 :]
+    value = line.split(b":", 1)[1]
     return (unfold(value) if b"\n" in value else value).strip()
 
 
 def split_lines(head: bytes) -> list[bytes]:
     """Split a head at its line ends; a folded line stays one element (RFC 3261 §7.3.1)."""
     lines = head.split(b"\r\n")
-    if b"\r\n " in head or b"\r\n\t" in head:
+    if _folded(head):
         unfolded: list[list[bytes]] = []
         for line in lines:
             if line[:1] in (b" ", b"\t") and unfolded:
@@ -344,7 +355,7 @@ def split_lines(head: bytes) -> list[bytes]:
 def header_names(lines: list[bytes]) -> list[bytes]:
     """Return the lower-case long name of each line; raises `SipError` 400."""
     try:
-        return [_names[line[: line.index(b":")]] for line in lines]
+        return [_names[name] for name, _ in [line.split(b":", 1) for line in lines]]
     except ValueError:
         raise malformed("header line") from None
 
@@ -357,6 +368,10 @@ def parse_start_line(line: bytes) -> Request | Response:
             raise malformed("status line")
         return Response(int(match.group(1)), match.group(2) or b"", [], [])
     pieces = line.split(b" ")
-    if len(pieces) != 3 or not is_token(pieces[0]) or _version(pieces[2]) is None:
-        raise malformed("request line")
-    return Request(pieces[0], pieces[1], [], [], version=pieces[2].upper())
+    if len(pieces) == 3:
+        method, uri, version = pieces
+        if version == b"SIP/2.0" and method in _METHODS:
+            return Request(method, uri, [], [])
+        if is_token(method) and _version(version) is not None:
+            return Request(method, uri, [], [], version=version.upper())
+    raise malformed("request line")

@@ -20,6 +20,7 @@ _SINGLE = frozenset(
     b"min-expires event subscription-state sip-if-match".split()
 )
 _ANSWERED = frozenset(_MANDATORY)
+_ORDINARY = bytes(set(range(256)) - {0, 10, 13})  # all octets but NUL, LF and CR
 
 
 class BadMessage(SipError):
@@ -62,8 +63,7 @@ def parse_framed(data: bytes) -> Request | Response:
 
 
 def _parse(lines: list[bytes], head: bytes, body: bytes) -> Request | Response:
-    breaks = len(lines) - 1
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+    if head.translate(None, _ORDINARY) != b"\r\n" * (len(lines) - 1):
         _check_octets(head)
     message = parse_start_line(lines[0])
     message.lines = lines[1:]
@@ -94,17 +94,15 @@ def _check_request(request: Request) -> None:
         raise malformed("CSeq method")
     if request.uri.headers:  # §19.1.1: none in a Request-URI
         raise malformed("Request-URI")
-    _ = request.via, request.from_, request.call_id
-    hops = request.value(b"max-forwards")
-    if hops is not None:
-        parse_number(hops, 255, "Max-Forwards")  # §20.22
+    _ = request.via, request.from_, request.call_id, request.max_forwards
 
 
 def _check_fields(names: list[bytes]) -> None:
-    for name in _MANDATORY:
-        if name not in names:
-            raise malformed(f"message: no {name.decode().title()}")
-    if len(set(names)) != len(names):
+    fields = set(names)
+    if not fields.issuperset(_MANDATORY):
+        missing = next(name for name in _MANDATORY if name not in fields)
+        raise malformed(f"message: no {missing.decode().title()}")
+    if len(fields) != len(names):
         for name in names:
             if name in _SINGLE and names.count(name) > 1:
                 raise malformed(f"message: two {name.decode().title()}")

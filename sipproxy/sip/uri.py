@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from sipproxy.sip.grammar import is_host, malformed, parse_number, unescape
+from sipproxy.sip.grammar import HOST, malformed, unescape
 
 SIP_SCHEMES = frozenset((b"sip", b"sips", b"im", b"pres"))
 DEFAULT_PORTS = {b"sip": 5060, b"sips": 5061}
@@ -13,9 +13,12 @@ DEFAULT_PORTS = {b"sip": 5060, b"sips": 5061}
 # A parameter of this kind in only one of two URIs makes them differ (§19.1.4).
 _DISTINCTIVE = (b"user", b"ttl", b"method", b"maddr", b"transport")
 _VISIBLE = rb"[^\s@<>\"\x00-\x20\x7f]"
-_uri = re.compile(
-    rb"(?P<userinfo>%s*@)?(?P<host>\[[^\[\]@]*\]|[^\s:;?@\[\]<>\"]*)(?::(?P<port>[^;?@]*))?"
-    rb"(?P<params>;[^\s?@<>\"]*)?(?P<headers>\?%s*)?" % (_VISIBLE, _VISIBLE)
+_sip = re.compile(
+    rb"(?P<scheme>sips?|im|pres):"
+    rb"(?:(?P<user>[^\s@:<>\"\x00-\x20\x7f]+)(?P<password>:%s*)?@)?"
+    rb"(?P<host>%s)(?::(?P<port>[0-9]{1,5}))?"
+    rb"(?P<params>;[^\s?@<>\"]*)?(?P<headers>\?%s*)?" % (_VISIBLE, HOST, _VISIBLE),
+    re.I,
 ).fullmatch
 _scheme = re.compile(rb"[A-Za-z][A-Za-z0-9+\-.]*").fullmatch
 # Escapes that stay: what they stand for would change how the user part is read (§25.1 user).
@@ -32,15 +35,25 @@ class Uri:
 
     __slots__ = ("headers", "host", "params", "password", "port", "raw", "scheme", "user")
 
-    def __init__(self, raw: bytes, scheme: bytes) -> None:
+    def __init__(
+        self,
+        raw: bytes,
+        scheme: bytes,
+        user: bytes | None = None,
+        password: bytes | None = None,
+        host: bytes = b"",
+        port: int | None = None,
+        params: dict[bytes, bytes | None] | None = None,
+        headers: bytes = b"",
+    ) -> None:
         self.raw = raw
         self.scheme = scheme
-        self.user: bytes | None = None
-        self.password: bytes | None = None
-        self.host = b""
-        self.port: int | None = None
-        self.params: dict[bytes, bytes | None] = {}
-        self.headers = b""
+        self.user = user
+        self.password = password
+        self.host = host
+        self.port = port
+        self.params = params or {}
+        self.headers = headers
 
     def __repr__(self) -> str:
         return f"<Uri {self.raw!r}>"
@@ -68,39 +81,37 @@ class Uri:
 
 def parse_uri(raw: bytes) -> Uri:
     """Parse a URI; raises `SipError` 400 where the grammar of RFC 3261 §25.1 is broken."""
+    match = _sip(raw)
+    if match is None:
+        return _parse_other(raw)
+    scheme, user, password, host, port, params, headers = match.groups()
+    number = None
+    if port is not None and (number := int(port)) > 65535:
+        raise malformed("URI port")
+    return Uri(
+        raw,
+        scheme.lower(),
+        user,
+        password and password[1:],
+        canonical_host(host),
+        number,
+        _parse_uri_params(params) if params else None,
+        headers or b"",
+    )
+
+
+def _parse_other(raw: bytes) -> Uri:
+    """Take a URI of a scheme that is none of SIP's, of which nothing more is asked."""
     scheme, colon, rest = raw.partition(b":")
-    if not colon or _scheme(scheme) is None:
+    scheme = scheme.lower()
+    if not colon or not rest or scheme in SIP_SCHEMES:
         raise malformed("URI")
-    uri = Uri(raw, scheme.lower())
-    if uri.is_sip:
-        _parse_sip(uri, rest)
-    elif not rest or _unprintable(raw):
+    if _scheme(scheme) is None or _unprintable(raw):
         raise malformed("URI")
-    return uri
+    return Uri(raw, scheme)
 
 
 _unprintable = re.compile(rb"[\x00-\x20\x7f<>\"]").search
-
-
-def _parse_sip(uri: Uri, rest: bytes) -> None:
-    match = _uri(rest)
-    if match is None:
-        raise malformed("URI")
-    userinfo, host, port, params, headers = match.groups()
-    if userinfo is not None:
-        uri.user, colon, password = userinfo[:-1].partition(b":")
-        uri.password = password if colon else None
-        if not uri.user:
-            raise malformed("URI")
-    if not is_host(host):
-        raise malformed("URI host")
-    uri.host = canonical_host(host)
-    if port is not None:
-        uri.port = parse_number(port, 65535, "URI port")
-    if params is not None:
-        uri.params = _parse_uri_params(params)
-    if headers is not None:
-        uri.headers = headers
 
 
 def _parse_uri_params(text: bytes) -> dict[bytes, bytes | None]:
@@ -116,13 +127,14 @@ def _parse_uri_params(text: bytes) -> dict[bytes, bytes | None]:
 
 def canonical_host(host: bytes) -> bytes:
     """Lower-case a host, drop a final dot, and write an IPv6 reference in its shortest form."""
+    host = host.lower()
     if host[:1] != b"[":
-        return host.lower().rstrip(b".")
+        return host[:-1] if host[-1:] == b"." else host
     text = host[1:-1].replace(b":::", b"::")  # RFC 5118 §4.10: a third colon is tolerated
     try:
         return b"[" + ipaddress.IPv6Address(text.decode("ascii")).compressed.encode() + b"]"
     except ValueError:
-        return host.lower()
+        return host
 
 
 def address_of_record(uri: Uri) -> bytes:

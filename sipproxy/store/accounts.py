@@ -33,10 +33,13 @@ class AccountError(ValueError):
 
 def split_aor(text: str) -> tuple[bytes, bytes]:
     """Return user and domain of ``user@domain`` in their canonical form; raises `AccountError`."""
-    user, at, domain = text.removeprefix("sip:").rpartition("@")
-    if not at or not user or not domain or any(c.isspace() for c in text) or '"' in text:
+    user, _, domain = text.removeprefix("sip:").rpartition("@")
+    if not user or not domain or any(c.isspace() for c in text) or '"' in text:
         raise AccountError(f"{text!r} is no address: write user@domain")
-    return unescape(user.encode()), canonical_host(domain.encode("idna"))
+    try:
+        return unescape(user.encode()), canonical_host(domain.encode("idna"))
+    except UnicodeError:
+        raise AccountError(f"{text!r} is no address: {domain!r} is no domain") from None
 
 
 class AccountTable:

@@ -40,7 +40,7 @@ class Wheel:
 
     def wake(self, sleeper: Sleeper, after: int) -> None:
         """Wake ``sleeper`` in ``after`` ticks, at least one, and not when it was to be before."""
-        sleeper.due = due = self.now + max(after, 1)
+        sleeper.due = due = self.now + (after if after > 0 else 1)
         if not 0 < sleeper.booked <= due:
             self._book(sleeper, due)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sipproxy.sip.grammar import is_host
 from sipproxy.sip.uri import DEFAULT_PORTS, Uri, address_of_record, canonical_host
 from sipproxy.transport.settings import Listen
 
@@ -39,6 +40,8 @@ def sent_by(listen: Listen) -> SentBy:
     end = text.find(b"]") + 1 or len(text)
     colon = text.find(b":", 0 if text[:1] != b"[" else end)
     host, port = (text, b"") if colon < 0 else (text[:colon], text[colon + 1 :])
+    if not is_host(host) or (port and not (port.isdigit() and 0 < int(port) <= 65535)):
+        raise ValueError(f"{listen.advertise!r} is no host[:port]")
     return SentBy(transport, canonical_host(host), int(port) if port else listen.port)
 
 
@@ -85,9 +88,10 @@ class Identity:
 
     def domain_of(self, uri: Uri) -> bytes | None:
         """Return the domain of ours that a URI belongs to, or None for a foreign one."""
-        if not uri.is_sip or not self.is_us(uri):
-            return None
-        return uri.host if uri.host in self._domain_set else self.domain
+        host = uri.host
+        if host in self._domain_set and (uri.port is None or uri.port in self._ports):
+            return host
+        return self.domains[0] if host and self.is_us(uri) else None
 
     def canonical(self, uri: Uri) -> bytes:
         """Return the one form of a URI's address-of-record, ``user@domain`` (§10.3 step 5).

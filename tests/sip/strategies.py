@@ -21,7 +21,10 @@ def examples(count: int) -> settings:
 
 def text(alphabet: bytes, least: int = 1, most: int = 12) -> st.SearchStrategy[bytes]:
     """Draw octets of an alphabet."""
-    return st.lists(st.sampled_from(alphabet), min_size=least, max_size=most).map(bytes)
+    size = len(alphabet)
+    return st.binary(min_size=least, max_size=most).map(
+        lambda drawn: bytes(alphabet[octet % size] for octet in drawn)
+    )
 
 
 ALPHANUM = b"abcXYZ019"

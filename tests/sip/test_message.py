@@ -172,6 +172,10 @@ class ValuesTests(TableCase):
             parsed(*lines).raw_values(b"authorization"), [b"Digest a=b, c=d", b"Basic x"]
         )
 
+    def test_value_of_a_line(self) -> None:
+        message = parsed(b"Subject:  a\r\n b ")
+        self.assertEqual(message.line_value(len(message.lines) - 1), b"a b")
+
     def test_what_is_not_there(self) -> None:
         message = parsed()
         self.assertIsNone(message.value(b"route"))

@@ -109,14 +109,14 @@ class GrammarTests(TableCase):
 class MessageTests(TableCase):
     """RFC 3261 §7: octets in, the same octets out."""
 
-    @examples(150)
+    @examples(100)
     @given(messages())
     def test_round_trip(self, data: bytes) -> None:
         message = parse_datagram(data)
         self.assertEqual(message.encode(), data)
         self.assertEqual(parse_framed(data).encode(), data)
 
-    @examples(100)
+    @examples(50)
     @given(messages(), extra_lines())
     def test_push_and_pop_is_nothing(self, data: bytes, line: bytes) -> None:
         """§16.6 step 8, §16.7 step 3: a proxy's Via comes and goes without a trace."""
@@ -125,7 +125,7 @@ class MessageTests(TableCase):
         message.pop_value(b"via")
         self.assertEqual(message.encode(), data)
 
-    @examples(100)
+    @examples(50)
     @given(messages())
     def test_response_can_be_read(self, data: bytes) -> None:
         """§8.2.6.2: what copies from a valid request is valid."""
@@ -169,7 +169,7 @@ class MessageTests(TableCase):
 class FramingTests(TableCase):
     """RFC 3261 §18.3: where a stream is cut into segments makes no difference."""
 
-    @examples(300)
+    @examples(200)
     @given(chunked())
     def test_chunks_make_no_difference(self, drawn: tuple[bytes, list[bytes]]) -> None:
         stream, chunks = drawn
@@ -177,7 +177,7 @@ class FramingTests(TableCase):
         in_chunks = [outcome(frame) for chunk in chunks for frame in framer.feed(chunk)]
         self.assertEqual(in_chunks, [outcome(frame) for frame in Framer(400, 60).feed(stream)])
 
-    @examples(100)
+    @examples(50)
     @given(st.lists(messages(with_length=True) | st.just(PING), max_size=5), st.integers(1, 50))
     def test_all_messages_come_out(self, parts: list[bytes], step: int) -> None:
         stream = b"".join(parts)

@@ -165,6 +165,16 @@ class EndsTests(LayerCase):
         self.assertEqual(self.events()[3:], ["failed"] * 3)
         self.finish()
 
+    def test_unanswered(self) -> None:
+        """What is still owed an answer, as a server that stops wants to know."""
+        for number in range(3):
+            self.arrive(b"MESSAGE", Via=b"SIP/2.0/UDP h;branch=z9hG4bK%d" % number)
+        self.respond(200)
+        self.send(b"MESSAGE")
+        self.assertEqual((self.layer.unanswered, len(self.layer)), (2, 4))
+        self.finish()
+        self.assertEqual(self.layer.unanswered, 0)
+
     def test_many_of_each_kind(self) -> None:
         for number in range(5):
             via = b"SIP/2.0/UDP h;branch=z9hG4bK%d" % number

@@ -9,6 +9,13 @@ from tests.transaction.layers import LayerCase
 VIA = b"SIP/2.0/UDP host.atlanta.com;branch=z9hG4bK776asdhds"
 VIA_2543 = b"SIP/2.0/UDP host.atlanta.com;branch=1"
 
+BRANCHES_2543 = {
+    "other branch": VIA_2543,
+    "no branch": b"SIP/2.0/UDP host.atlanta.com",
+    "magic cookie alone": b"SIP/2.0/UDP host.atlanta.com;branch=z9hG4bK",
+    "magic cookie in another case": b"SIP/2.0/UDP host.atlanta.com;branch=Z9HG4BK1",
+}
+
 
 class ServerMatchingTests(LayerCase):
     """§17.2.3: branch, sent-by and method."""
@@ -155,20 +162,19 @@ class CancelTests(LayerCase):
 class Rfc2543Tests(LayerCase):
     """§17.2.3: a branch without the magic cookie says nothing; the whole request is compared."""
 
-    @rows(
-        {
-            "other branch": VIA_2543,
-            "no branch": b"SIP/2.0/UDP host.atlanta.com",
-            "magic cookie alone": b"SIP/2.0/UDP host.atlanta.com;branch=z9hG4bK",
-            "magic cookie in another case": b"SIP/2.0/UDP host.atlanta.com;branch=Z9HG4BK1",
-        }
-    )
+    @rows(BRANCHES_2543)
     def test_repeated(self, via: bytes) -> None:
         self.arrive(b"MESSAGE", Via=via)
         self.respond(200)
         self.arrive(b"MESSAGE", Via=via)
         self.assertEqual(self.events(), ["received MESSAGE", "sent 200", "sent 200"])
         self.finish()
+
+    @rows(BRANCHES_2543)
+    def test_branch_alone_does_not_match(self, via: bytes) -> None:
+        self.arrive(b"MESSAGE", Via=via)
+        self.arrive(b"MESSAGE", Via=via, Call_ID=b"other")
+        self.assertEqual(len(self.user.transactions), 2)
 
     @rows(
         {

@@ -206,7 +206,7 @@ class LayerTests(LayerCase):
         self.finish()
         self.assertNotIn("raised", [what for _, what in self.bench.log])
 
-    @examples(200)
+    @examples(150)
     @given(st.booleans(), mutated() | messages() | st.binary(max_size=60))
     def test_any_octets(self, framed: bool, data: bytes) -> None:
         """Whatever arrives, nothing is raised, and what is answered is answered with SIP."""

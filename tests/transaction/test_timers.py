@@ -113,8 +113,13 @@ class WheelTests(TableCase):
         clock = self.woken(5)
         self.wheel.wake(clock, 10)  # slot 11
         self.wheel.wake(clock, 5)  # slot 6; woken there, it wants slot 11 again
+        self.wheel.advance(10)
+        self.assertEqual(len(self.wheel), 2)
+        clock.again.append(5)
+        self.wheel.advance(11)
+        self.assertEqual((clock.woken_at, len(self.wheel)), ([6, 11], 1))
         self.wheel.advance(200)
-        self.assertEqual(clock.woken_at, [6, 11])
+        self.assertEqual(clock.woken_at, [6, 11, 16])
 
     def test_cancelled(self) -> None:
         clock = self.woken()
