@@ -12,6 +12,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
 from sipproxy.node import Node
+from sipproxy.store.accounts import split_aor
 
 
 class _Mistake(Exception):
@@ -91,7 +92,8 @@ class Commands(Factory):
     def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         node, wanted = self.node, request.get("aor")
         now = node.now()
-        aors = sorted(node.location.aors()) if wanted is None else [str(wanted).encode()]
+        every = wanted is None
+        aors = sorted(node.location.aors()) if every else [b"@".join(split_aor(str(wanted)))]
         return [
             {"aor": aor.decode("utf-8", "replace"), **binding.describe(now)}
             for aor in aors

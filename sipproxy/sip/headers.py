@@ -98,7 +98,8 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
 
 
 _STAMPED = (b"received", b"rport")
-_rport = re.compile(rb"\s*;\s*rport(?:\s*=[^;]*)?(?=\s*;|\s*\Z)", re.I)
+# It begins with the semicolon: white space before it would be scanned again and again.
+_rport = re.compile(rb";\s*rport(?:\s*=[^;]*)?\s*(?=;|\Z)", re.I)
 
 
 class NameAddr:

@@ -134,6 +134,9 @@ class LongInputTests(TableCase):
         for value in (
             b"SIP/2.0/UDP a" + blank + b";x;received=1",
             b"SIP/2.0/UDP a;rport" + blank + b";y",
+            b"SIP/2.0/UDP a" + blank + b";x;rport",
+            b"SIP/2.0/UDP a;" + blank + b"x;rport" + blank,
+            b"SIP/2.0/UDP a;rport=" + blank + b"1" + blank + b";x",
             b"SIP/2.0/UDP a" + b"".join(b";p%d" % n for n in range(9000)) + b";rport",
         ):
             stamped = stamp_via(value, parse_via(value), b"192.0.2.7", 1)
