@@ -121,7 +121,8 @@ class IHost(Interface):
         """Send a request of ours wherever any request to its Request-URI goes.
 
         It is complete but for Via, Max-Forwards and Content-Length. ``user`` hears what becomes of
-        each branch; answers are dropped where there is none.
+        each branch, of a request that never left from a response of our own and without a
+        transaction; answers are dropped where there is none.
         """
 
 

@@ -44,7 +44,9 @@ class Entropy:
         self._used = 0
 
     def __call__(self, length: int) -> bytes:
-        """Return ``length`` random octets, at most a block."""
+        """Return ``length`` random octets."""
+        if length > self._block:
+            return os.urandom(length)
         if self._used + length > len(self._octets):
             self._octets = os.urandom(self._block)
             self._used = 0

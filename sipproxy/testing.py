@@ -26,7 +26,7 @@ from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from sipproxy.sip.uri import Uri
 from sipproxy.store.accounts import AccountTable
-from sipproxy.transport.identity import SentBy
+from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.network import Network
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.ticker import TICK
@@ -181,6 +181,10 @@ class FakeServer:
     def client(self, host: str, port: int = 5060, transport: str = "udp") -> FakeClient:
         """Return a peer at an address, which the server reaches there, too."""
         flow = FakeFlow(host, port, transport)
+        for listen in self.node.listens:
+            if listen.transport == transport:
+                flow.sent_by = sent_by(listen)
+                break
         self.network.peers[(transport, host, port)] = flow
         return FakeClient(self, flow)
 

@@ -37,13 +37,13 @@ class Authenticator:
         self._random = random
         self._nonces = Nonces(random(32), settings.nonce_lifetime)
 
-    def authenticate(self, request: Request, realm: bytes) -> Any:
+    def authenticate(self, request: Request, realm: bytes, status: int = 407) -> Any:
         """Return the address-of-record whose password the request proves, or a Deferred of it.
 
-        A registrar asks with 401, a proxy with 407 (§22.1). Raises that as a `SipError`, 400 for
-        credentials that cannot be read, and 403 for credentials made for another resource.
+        A registrar asks with 401, a proxy with 407 (§22.1): ``status``. Raises that as a
+        `SipError`, 400 for credentials that cannot be read, and 403 for credentials made for
+        another resource.
         """
-        status = 401 if request.method == b"REGISTER" else 407
         found = self._own_credentials(request, _CREDENTIALS[status], realm)
         if found is None:
             raise self._challenge(status, realm)

@@ -33,7 +33,11 @@ class Client:
         kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
         self._socket = socket.socket(family, kind)
         self._socket.settimeout(PATIENCE)
-        self._socket.connect(server)
+        try:
+            self._socket.connect(server)
+        except OSError:
+            self._socket.close()
+            raise
         self._framer = Framer(65536, 1 << 20)
         self._waiting: list[Request | Response] = []
         self._cseq = 0
@@ -58,13 +62,15 @@ class Client:
         headers = [(b"Contact", contact)]
         return self.authenticated(b"REGISTER", b"sip:" + domain, self.aor, headers)
 
-    def message(self, to: str, body: bytes) -> bytes:
-        """Send a MESSAGE, with credentials where they are asked for, and return its branch.
+    def message(self, to: str, body: bytes, challenged: bool) -> bytes:
+        """Send a MESSAGE, with credentials if it is to be challenged, and return its branch.
 
         The answer is waited for with `final`, for its receiver has to act before it comes.
         """
         uri = b"sip:" + to.encode()
         headers = [(b"Content-Type", b"text/plain;charset=UTF-8")]
+        if not challenged:
+            return self.send(b"MESSAGE", uri, to, headers, body)
         first = self.final(self.send(b"MESSAGE", uri, to, headers, body))
         if first.status != 407:
             raise NoAnswer(f"a challenge to MESSAGE; it was answered {first.status}")

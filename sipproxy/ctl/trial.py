@@ -99,14 +99,15 @@ class Trial:
 
     def _talk(self, place: str, a: Client, b: Client) -> None:
         self._step(f"{place}: OPTIONS is answered", partial(_options, a))
-        if self._config.settings.auth.required:
+        challenged = self._config.settings.auth.required
+        if challenged:
             self._step(f"{place}: a wrong password is refused", partial(_wrong_password, a))
         for client in (a, b):
             self._step(f"{place}: {client.aor} registers", partial(_registered, client, 60))
         for one, other in ((a, b), (b, a)):
             self._step(
                 f"{place}: a MESSAGE from {one.aor} reaches {other.aor}",
-                partial(_delivered, one, other),
+                partial(_delivered, one, other, challenged),
             )
         for client in (a, b):
             self._step(f"{place}: {client.aor} leaves", partial(_registered, client, 0))
@@ -139,9 +140,9 @@ def _registered(client: Client, expires: int) -> None:
         raise Failed("the binding is " + ("missing" if expires else "still there"))
 
 
-def _delivered(sender: Client, receiver: Client) -> None:
+def _delivered(sender: Client, receiver: Client, challenged: bool) -> None:
     body = _TEXT.encode()
-    branch = sender.message(receiver.aor, body)
+    branch = sender.message(receiver.aor, body, challenged)
     request = receiver.request()
     if request.method != b"MESSAGE" or request.body != body:
         raise Failed(f"{request.method.decode()} with {request.body!r} arrived")

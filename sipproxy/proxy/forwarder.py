@@ -34,16 +34,15 @@ class Forwarder:
         sender: Sender,
     ) -> None:
         """Forward a request to all targets at once; raises `SipError` 440 or 482."""
-        core = self._core
+        core, near = self._core, transaction.flow
         second = b""
         if len(targets) > 1:  # RFC 5393 §4.1
             second = second_part(request)
             refuse_loop(request, second, core.identity)
         widths = shares(breadth(request, core.settings.max_breadth), len(targets))
-        silent = 480 if all(target.is_user for target in targets) else 504
+        silent = 480 if targets[0].is_user else 504
         context = ResponseContext(self, request, transaction, len(targets), silent)
         core.wheel.wake(context, self._patience)
-        near = transaction.flow
         for target, width in zip(targets, widths, strict=True):
             copy, hop = prepared(request, target, width, core.settings.max_forwards)
             branch = new_branch(core.random(8), second)

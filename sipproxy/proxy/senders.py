@@ -34,8 +34,9 @@ class Senders:
         claimed = unescape(uri.user or b"") + b"@" + (realm or uri.host)
         if passage is not None:
             return Sender(claimed, is_user=False, by_token=True)
-        if realm is None and request.method == b"REGISTER":
-            realm = identity.domain_of(request.uri)
+        status = 407
+        if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:
+            realm, status = realm or ours, 401
         if realm is None:
             return self._foreign(request, claimed, uri.host, flow)
         if self._authenticator is None:
@@ -46,7 +47,7 @@ class Senders:
                 raise SipError(403, "From Is Not The Authenticated User")
             return Sender(aor, is_user=True)
 
-        return then(self._authenticator.authenticate(request, realm), proven)
+        return then(self._authenticator.authenticate(request, realm, status), proven)
 
     def _foreign(self, request: Request, aor: bytes, domain: bytes, flow: Flow | None) -> Any:
         """A stranger reaches our users by the federation policy, and nobody else."""

@@ -65,7 +65,13 @@ _names = _Names(
     | {short.upper(): name for short, name in _COMPACT.items()}
 )
 # What a message keeps parsed, by the name of the header.
-_PARSED = {b"via": "_via", b"cseq": "_cseq", b"from": "_from", b"to": "_to"}
+_PARSED = {
+    b"via": "_via",
+    b"cseq": "_cseq",
+    b"from": "_from",
+    b"to": "_to",
+    b"max-forwards": "_hops",
+}
 _METHODS = frozenset(
     b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE "
     b"UPDATE".split()
@@ -82,7 +88,7 @@ class Message:
     (folding included, without its final CRLF). What nobody edits is sent as it was received.
     """
 
-    __slots__ = ("_cseq", "_from", "_to", "_via", "body", "lines", "names")
+    __slots__ = ("_cseq", "_from", "_hops", "_to", "_via", "body", "lines", "names")
 
     def __init__(self, names: list[bytes], lines: list[bytes], body: bytes) -> None:
         self.names = names
@@ -92,6 +98,7 @@ class Message:
         self._cseq: CSeq | None = None
         self._from: NameAddr | None = None
         self._to: NameAddr | None = None
+        self._hops: int | None = None
 
     @property
     def start(self) -> bytes:
@@ -304,8 +311,9 @@ class Request(Message):
     @property
     def max_forwards(self) -> int | None:
         """The hops that are left, None where nothing is said; raises `SipError` 400 (§20.22)."""
-        value = self.value(b"max-forwards")
-        return None if value is None else parse_number(value, 255, "Max-Forwards")
+        if self._hops is None and b"max-forwards" in self.names:
+            self._hops = parse_number(self.value(b"max-forwards") or b"", 255, "Max-Forwards")
+        return self._hops
 
     def copy(self) -> Request:
         """Return a copy whose lines can be edited apart."""

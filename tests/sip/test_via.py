@@ -132,6 +132,10 @@ class StampTests(TableCase):
                 b'SIP/2.0/UDP a;received=b;x=";received=";y=";rport"',
                 b'SIP/2.0/UDP a;x=";received=";y=";rport";received=192.0.2.7',
             ),
+            "rport beside a quoted look-alike": (
+                b'SIP/2.0/UDP a;x="y;rport;z";rport',
+                b'SIP/2.0/UDP a;x="y;rport;z";rport=1234;received=192.0.2.7',
+            ),
             "names that only begin alike": (
                 b"SIP/2.0/UDP a;rport;rportx=1;received-by=2",
                 b"SIP/2.0/UDP a;rportx=1;received-by=2;rport=1234;received=192.0.2.7",
