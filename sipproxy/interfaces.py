@@ -4,8 +4,8 @@ A plugin is a named factory (`IComponentFactory`) in a ``twisted.plugins`` modul
 table ``[plugin.NAME]`` is the factory's ``options``; what it builds provides one of the small
 interfaces below, and is started and stopped with the server if it is an ``IService`` too.
 
-Every method that returns a result may return a Deferred of it instead; where it does not, none is
-made (see `then`).
+A method that is declared to return Any may return a Deferred of its result instead; where it does
+not, none is made (see `then`). All others answer at once.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ class IRequestFilter(Interface):
 class IResponseFilter(Interface):
     """Looks at every response before it goes upstream."""
 
-    def response(response: Response, request: Request) -> Any:
-        """Look at it, and edit it if need be."""
+    def response(response: Response, request: Request) -> None:
+        """Look at it, and edit it if need be; where it raises, 500 goes in its place."""
 
 
 class IRouter(Interface):
@@ -187,7 +187,7 @@ class ICredentialStore(Interface):
 class ILocation(Interface):
     """Where the users of our domains are (RFC 3261 §10)."""
 
-    def bindings(aor: bytes) -> Any:
+    def bindings(aor: bytes) -> Sequence[Any]:
         """Return the current bindings of an address-of-record, as a sequence; best q first."""
 
     def commit(aor: bytes, bindings: Sequence[Any]) -> None:

@@ -47,6 +47,7 @@ class SipService(Service):
         _spare_the_collector()
         commands = Commands(self.node)
         self._port = self._reactor.adoptStreamPort(self._control.fileno(), socket.AF_UNIX, commands)
+        Path(self._control.getsockname()).chmod(0o600)  # the reactor opens what it adopts to all
         listening = ", ".join(f"{x.transport} {x.address}:{x.port}" for x in self.node.listens)
         self.node.log.info("serving {domains} on {on}", domains=self._domains(), on=listening)
 

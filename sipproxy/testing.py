@@ -97,7 +97,7 @@ class FakeNetwork(Network):
 
     def reach(self, uri: Uri, size: int, near: Any = None) -> Any:
         """Return the flow of a peer, a Deferred from ``pending``, or raise `Unreachable`."""
-        asked = (uri.params.get(b"transport") or b"udp").decode().lower()
+        asked = (uri.params.get(b"transport") or b"udp").decode("ascii", "replace").lower()
         large = asked == "udp" and size > self.limits.datagram
         for transport in ("tcp", "udp") if large else (asked,):
             key = (transport, uri.address, uri.effective_port)
@@ -105,7 +105,7 @@ class FakeNetwork(Network):
                 return self.pending[key]
             if key in self.peers:
                 return self.peers[key]
-        raise Unreachable(f"nobody at {uri.raw.decode()}")
+        raise Unreachable(f"nobody at {uri.raw!r}")
 
     def name(self, flow: Any) -> bytes:
         """Return what `find` knows a flow by again."""

@@ -65,7 +65,14 @@ class Core:
         self.respond_with(request, server, response)
 
     def respond_with(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response upstream, through the filters in their order."""
-        for looks in self.response_filters:
-            looks.response(response, request)
+        """Send a response upstream, through the filters in their order.
+
+        Where one of them fails nobody knows what it was to hide: 500 goes in its place.
+        """
+        try:
+            for looks in self.response_filters:
+                looks.response(response, request)
+        except Exception:
+            self.log.failure("a bug, met by {octets!r}", octets=response.encode())
+            response = make_response(request, 500, self.layer.tag(request))
         server.respond(response)

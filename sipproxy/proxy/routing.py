@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sipproxy.sip.errors import SipError
+from sipproxy.sip.grammar import unescape
 from sipproxy.sip.headers import NameAddr, parse_name_addr
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri, address_of_record
@@ -43,12 +44,16 @@ def preprocess(request: Request, identity: Identity, tokens: FlowTokens) -> Pass
     """
     passage = _repair(request, identity, tokens)
     _strip_maddr(request, identity)
-    while b"route" in request.names:
-        route = parse_name_addr(request.first_value(b"route"))
-        if not route.uri.is_sip or not identity.is_us(route.uri):
-            break
-        passage = _read(route.uri, request, tokens) or passage
-        request.pop_value(b"route")
+    if b"route" in request.names:
+        routes, own = request.values(b"route"), 0
+        for value in routes:
+            route = parse_name_addr(value)
+            if not route.uri.is_sip or not identity.is_us(route.uri):
+                break
+            passage = _read(route.uri, request, tokens) or passage
+            own += 1
+        if own:
+            put_routes(request, routes[own:])  # once: they may be thousands
     return passage
 
 
@@ -84,18 +89,21 @@ def _repair(request: Request, identity: Identity, tokens: FlowTokens) -> Passage
     return passage
 
 
+_STRIPPED = (b"maddr", b"transport")
+
+
 def _strip_maddr(request: Request, identity: Identity) -> None:
     """§16.4: a maddr that is ours is taken off, with port and transport."""
     uri = request.uri
     maddr = uri.params.get(b"maddr")
     if not maddr or not identity.is_us(_host_uri(uri, maddr)):
         return
-    cut = uri.raw.find(b"@") + 1
+    cut = uri.raw.find(b"@") + 1 or len(uri.scheme) + 1
     host, *params = uri.raw[cut:].split(b";")
-    kept = [p for p in params if p.partition(b"=")[0].lower() not in (b"maddr", b"transport")]
+    kept = [p for p in params if unescape(p.partition(b"=")[0]).lower() not in _STRIPPED]
     if uri.port is not None:
         host = host.rpartition(b":")[0]
-    request.retarget((uri.raw[:cut] or uri.scheme + b":") + b";".join([host, *kept]))
+    request.retarget(uri.raw[:cut] + b";".join([host, *kept]))
 
 
 def _host_uri(uri: Uri, host: bytes) -> Uri:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SUPPORTED = frozenset((b"path",))
 _HOUR = 3600
+# Contacts in one request by bindings that there may be: each is compared with each.
+_REPEATED = 10
 
 
 class RegistrarOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -101,6 +103,8 @@ class Registrar:
     ) -> list[Binding]:
         if b"*" in raw:
             return self._all_removed(request, raw, current)
+        if len(raw) > _REPEATED * self._options.max_bindings + len(current):
+            raise SipError(403, "Too Many Bindings")
         path = self._path(request)
         bindings = list(current)
         seen: list[NameAddr] = []
@@ -175,17 +179,21 @@ class Registrar:
         """Tell whether the contact is the client that sent this, reachable by its flow alone.
 
         It is adjacent (one Via) and came by a stream or asked for ``rport``; and its Contact names
-        an address, or the host that its Via names, not somewhere else to go.
+        an address, or the host that its Via names, not somewhere else to go. Over UDP a Contact at
+        the very address that the request came from, but another port, means what it says: there is
+        no NAT in between.
         """
-        uri = contact.uri
+        uri, via = contact.uri, request.via
         if flow is None or not uri.is_sip or len(request.values(b"via")) > 1:
             return False
-        if not flow.reliable and b"rport" not in request.via.params:
-            return False
-        is_address = uri.host[:1] == b"[" or uri.host.replace(b".", b"").isdigit()
+        if not flow.reliable:
+            here = uri.host.strip(b"[]") == flow.host
+            if b"rport" not in via.params or (here and uri.effective_port != flow.port):
+                return False
         if self._host.identity.is_us(uri):
             return False
-        return is_address or uri.host == request.via.host or uri.host.endswith(b".invalid")
+        is_address = uri.host[:1] == b"[" or uri.host.replace(b".", b"").isdigit()
+        return is_address or uri.host == via.host or uri.host.endswith(b".invalid")
 
 
 def parse_contact(value: bytes) -> NameAddr:

@@ -54,10 +54,15 @@ class Framer:
             while (frame := self._next()) is not None:
                 frames.append(frame)
         except BadMessage as error:
-            self._broken = True
-            self._buffer.clear()
-            frames.append(error)
+            self.close()
+            error.__context__ = None  # its frames hold the list, and the list holds it: a cycle
+            frames.append(error.with_traceback(None))
         return frames
+
+    def close(self) -> None:
+        """Take nothing more, and keep nothing of what has come."""
+        self._broken = True
+        self._buffer.clear()
 
     def _next(self) -> bytes | None:
         buffer = self._buffer

@@ -214,7 +214,9 @@ class Network:
 
     def _stream(self, address: str, port: int) -> StreamFlow | Deferred[StreamFlow]:
         known = self._by_peer.get((address.encode(), port))
-        return known if known is not None else self._connect(address, port)
+        if known is not None and known.is_writable:
+            return known
+        return self._connect(address, port)
 
     def _connect(self, address: str, port: int) -> Deferred[StreamFlow]:
         """Connect, once for all who ask while it is under way."""

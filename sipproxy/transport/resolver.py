@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IResolutionReceiver
 from zope.interface import implementer
 
@@ -37,6 +37,14 @@ class _Collector:
             self.found.errback(Unreachable(f"{self._host} has no address"))
 
 
+def _is_name(host: str) -> bool:
+    """Tell whether a name can be looked up: the system's resolver raises on others, unheard."""
+    try:
+        return bool(host) and "\0" not in host and bool(host.encode("idna"))
+    except UnicodeError:  # a label that is empty or longer than 63 octets
+        return False
+
+
 class Resolver:
     """Finds the A and AAAA records of a name by the reactor's own resolver."""
 
@@ -48,6 +56,8 @@ class Resolver:
         try:
             return [str(ip_address(host))]
         except ValueError:
+            if not _is_name(host):
+                return fail(Unreachable(f"{host!r} is no host name"))
             collector = _Collector(host)
             self._reactor.nameResolver.resolveHostName(collector, host)
             return collector.found

@@ -69,7 +69,7 @@ class ReplyPath:
     def send(self, data: bytes) -> None:
         """Send by the connection, or by a new one to the port in Via (RFC 3261 §18.2.2)."""
         flow = self._flow
-        if flow.is_open:
+        if flow.is_writable:
             flow.send(data)
         else:
             flow.surroundings.send_anew(flow, flow.host.decode(), self._port, data)
@@ -106,6 +106,11 @@ class StreamFlow(TwistedProtocol):
         return f"<StreamFlow {self.host.decode()}:{self.port}>"
 
     # Flow
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether what is sent still goes out: no more once the connection is ending."""
+        return not self._closing
 
     def send(self, data: bytes) -> None:
         """Write a message; a peer that does not read loses its connection, not our memory."""
@@ -162,7 +167,7 @@ class StreamFlow(TwistedProtocol):
         for frame in frames:
             self._take(frame)
         if self._framer.pending and self.is_open:
-            self.surroundings.wake(self, self.surroundings.limits.partial)
+            self.surroundings.wake(self, self._begun + self.surroundings.limits.partial - now)
 
     def _take(self, frame: bytes | BadMessage) -> None:
         try:
@@ -183,6 +188,7 @@ class StreamFlow(TwistedProtocol):
         self.is_open = False
         self._closing = True
         self.due = 0
+        self._framer.close()  # the wheel holds us for as long as we might have been idle
         self.surroundings.closed(self)
         watchers, self._watchers = self._watchers, {}
         for closed in watchers:

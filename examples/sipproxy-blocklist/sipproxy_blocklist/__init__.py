@@ -1,0 +1,1 @@
+"""A request filter for sipproxy that refuses blocked senders."""

@@ -1,0 +1,1 @@
+"""A user of sipproxy who answers every message with the same message."""

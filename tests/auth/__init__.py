@@ -1,0 +1,1 @@
+"""Tests of digest authentication and of the federation policy."""

@@ -1,0 +1,346 @@
+"""Digest challenges and checks (RFC 3261 §22, RFC 7616, RFC 8760)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+
+from sipproxy.auth.authenticator import Authenticator
+from sipproxy.auth.settings import Auth
+from sipproxy.sip.digest import ALGORITHMS, credentials, ha1
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.headers import parse_authorization
+from sipproxy.sip.message import Request
+from tests.sip.tables import TableCase, rows
+
+REALM = b"example.test"
+URI = b"sip:bob@example.test"
+ALICE = b"alice@example.test"
+OTHER_REALM = b'Digest realm="other.test", username="alice", nonce="x", uri="sip:x", response="y"'
+Params = dict[bytes, bytes]
+
+
+class Secrets:
+    """A credential store that answers at once, or when the test says so."""
+
+    def __init__(self, passwords: Mapping[bytes, bytes]) -> None:
+        self._passwords = passwords
+        self.asked: list[tuple[bytes, str]] = []
+        self.waiting: Deferred[bytes | None] | None = None
+
+    def secret(self, aor: bytes, algorithm: str) -> Any:
+        """Return the HA1 of a user."""
+        self.asked.append((aor, algorithm))
+        if self.waiting is not None:
+            return self.waiting
+        return self.ha1(aor, algorithm)
+
+    def ha1(self, aor: bytes, algorithm: str) -> bytes | None:
+        """Return what a store with these passwords has."""
+        password = self._passwords.get(aor)
+        user, _, realm = aor.rpartition(b"@")
+        return None if password is None else ha1(algorithm, user, realm, password)
+
+
+class AuthenticatorCase(TableCase):
+    """An authenticator on a clock that the test moves."""
+
+    algorithms: tuple[Any, ...] = ("SHA-256", "MD5")
+
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.salt = 0
+        self.secrets = Secrets({ALICE: b"secret", b"carol@example.test": b"other"})
+        self.authenticator = Authenticator(
+            Auth(algorithms=self.algorithms), self.secrets, lambda: self.now, self.random
+        )
+
+    def random(self, length: int) -> bytes:
+        self.salt += 1
+        return b"%0*d" % (length, self.salt)
+
+    def request(self, *lines: tuple[bytes, bytes], method: bytes = b"MESSAGE") -> Request:
+        return Request.build(method, URI, [(b"From", b"<sip:alice@example.test>"), *lines])
+
+    def challenged(self, request: Request) -> list[Params]:
+        """Return the challenges that a request meets."""
+        error = self.refuses(407, self.authenticator.authenticate, request, REALM)
+        return [parse_authorization(value).params for _, value in error.headers]
+
+    def is_stale(self, request: Request) -> bool:
+        """Tell whether a request is asked to try again with a new nonce."""
+        found = {params.get(b"stale") for params in self.challenged(request)}
+        self.assertEqual(len(found), 1)
+        return found == {b"true"}
+
+    def fresh(self, algorithm: str = "SHA-256", realm: bytes = REALM) -> Params:
+        """Return a new challenge for an algorithm."""
+        request = self.request()
+        error = self.refuses(407, self.authenticator.authenticate, request, realm)
+        all_ = [parse_authorization(value).params for _, value in error.headers]
+        return next(params for params in all_ if params[b"algorithm"] == algorithm.encode())
+
+    def answer(self, challenge: Params, count: int = 1, **changed: bytes) -> bytes:
+        """Return credentials; ``changed`` has other values of user, password, method and uri."""
+        facts = {"user": b"alice", "password": b"secret", "method": b"MESSAGE", "uri": URI}
+        return credentials(challenge, cnonce=b"0a4f113b", count=count, **(facts | changed))
+
+    def try_(self, value: bytes) -> Any:
+        """Authenticate a MESSAGE with these credentials."""
+        request = self.request((b"Proxy-Authorization", value))
+        return self.authenticator.authenticate(request, REALM)
+
+
+class ChallengeTest(AuthenticatorCase):
+    """What a request without credentials is answered (RFC 3261 §22.1, RFC 8760 §2.3)."""
+
+    @rows(
+        {
+            "registrar": (b"REGISTER", 401, b"WWW-Authenticate"),
+            "proxy": (b"MESSAGE", 407, b"Proxy-Authenticate"),
+            "proxy, REGISTER for elsewhere": (b"REGISTER", 407, b"Proxy-Authenticate"),
+        }
+    )
+    def test_status(self, method: bytes, status: int, header: bytes) -> None:
+        request = self.request(method=method)
+        error = self.refuses(status, self.authenticator.authenticate, request, REALM, status)
+        self.assertEqual([name for name, _ in error.headers], [header, header])
+
+    def test_one_challenge_for_each_algorithm_in_order(self) -> None:
+        found = self.challenged(self.request())
+        self.assertEqual([params[b"algorithm"] for params in found], [b"SHA-256", b"MD5"])
+        for params in found:
+            self.assertEqual((params[b"realm"], params[b"qop"]), (REALM, b"auth"))
+            self.assertNotIn(b"stale", params)
+
+    def test_nonces_differ(self) -> None:
+        first, second = self.fresh(), self.fresh()
+        self.assertNotEqual(first[b"nonce"], second[b"nonce"])
+
+
+class AllAlgorithmsTest(AuthenticatorCase):
+    """Each algorithm that is offered is accepted, and no other (RFC 8760 §2.6)."""
+
+    algorithms = tuple(reversed(ALGORITHMS))
+
+    def test_order_is_that_of_the_configuration(self) -> None:
+        found = [params[b"algorithm"].decode() for params in self.challenged(self.request())]
+        self.assertEqual(found, list(self.algorithms))
+
+    @rows({name: name for name in ALGORITHMS})
+    def test_accepted(self, algorithm: str) -> None:
+        self.assertEqual(self.try_(self.answer(self.fresh(algorithm))), ALICE)
+        self.assertEqual(self.secrets.asked, [(ALICE, algorithm)])
+
+    def test_default_is_md5(self) -> None:
+        """RFC 7616 §3.3: where the algorithm is not said it is MD5."""
+        value = self.answer(self.fresh("MD5")).replace(b" algorithm=MD5,", b"")
+        self.assertEqual(self.try_(value), ALICE)
+
+
+class Sha256Test(AuthenticatorCase):
+    """A server that does not offer MD5 does not take it (RFC 8760 §2.6: no bid down)."""
+
+    algorithms = ("SHA-256",)
+
+    def test_md5_is_challenged(self) -> None:
+        challenge = self.fresh() | {b"algorithm": b"MD5"}
+        request = self.request((b"Proxy-Authorization", self.answer(challenge)))
+        self.assertFalse(self.is_stale(request))
+        self.assertEqual(self.secrets.asked, [])
+
+
+class CheckTest(AuthenticatorCase):
+    """Which credentials prove a user (RFC 7616 §3.4)."""
+
+    def test_right_ones(self) -> None:
+        self.assertEqual(self.try_(self.answer(self.fresh())), ALICE)
+
+    @rows(
+        {
+            "password": {"password": b"wrong"},
+            "user": {"user": b"carol"},
+            "user who does not exist": {"user": b"nobody"},
+            "method": {"method": b"INVITE"},
+        }
+    )
+    def test_wrong(self, changed: dict[str, bytes]) -> None:
+        """Nothing in the answer tells a wrong user from a wrong password."""
+        value = self.answer(self.fresh(), **changed)
+        found = self.challenged(self.request((b"Proxy-Authorization", value)))
+        for params in found:
+            params[b"nonce"] = b""
+        base = {b"realm": REALM, b"qop": b"auth", b"nonce": b""}
+        self.assertEqual(found, [base | {b"algorithm": b"SHA-256"}, base | {b"algorithm": b"MD5"}])
+
+    @rows(
+        {
+            "realm": (b'realm="example.test"', b'realm="other.test"'),
+            "algorithm": (b"algorithm=SHA-256", b"algorithm=SHA-384"),
+            "algorithm, session": (b"algorithm=SHA-256", b"algorithm=SHA-256-sess"),
+            "no qop": (b", qop=auth", b""),
+            "qop": (b"qop=auth", b"qop=auth-int"),
+            "no nc": (b"nc=00000001, ", b""),
+            "nc": (b"nc=00000001", b"nc=1"),
+            "no cnonce": (b'cnonce="0a4f113b", ', b""),
+            "no username": (b'username="alice", ', b""),
+            "no uri": (b'uri="sip:bob@example.test", ', b""),
+            "scheme": (b"Digest", b"Basic"),
+            "nonce": (b'nonce="0', b'nonce="1'),
+            "response": (b'response="', b'response="0'),
+        }
+    )
+    def test_challenged_anew(self, old: bytes, new: bytes) -> None:
+        value = self.answer(self.fresh())
+        self.assertIn(old, value)
+        request = self.request((b"Proxy-Authorization", value.replace(old, new)))
+        self.assertFalse(self.is_stale(request))
+        self.assertIn(b"proxy-authorization", request.names)
+
+    @rows(
+        {
+            "repeated parameter": b'Digest realm="a", realm="a"',
+            "no value": b"Digest realm",
+            "no name": b'Digest ="x"',
+        }
+    )
+    def test_unreadable(self, value: bytes) -> None:
+        request = self.request((b"Proxy-Authorization", value))
+        self.refuses(400, self.authenticator.authenticate, request, REALM)
+
+    @rows(
+        {
+            "port": b"sip:bob@example.test:5060",
+            "parameters": b"sip:bob@example.test;transport=tcp",
+            "escapes": b"sip:%62ob@EXAMPLE.test",
+            "sips": b"sips:bob@example.test",
+        }
+    )
+    def test_same_resource(self, uri: bytes) -> None:
+        """RFC 8760 §2.6: the uri may be written otherwise than the Request-URI."""
+        self.assertEqual(self.try_(self.answer(self.fresh(), uri=uri)), ALICE)
+
+    @rows({"user": b"sip:carol@example.test", "host": b"sip:bob@b.test", "scheme": b"tel:1"})
+    def test_other_resource(self, uri: bytes) -> None:
+        self.refuses(403, self.try_, self.answer(self.fresh(), uri=uri))
+
+    def test_nonce_of_another_realm(self) -> None:
+        """A nonce is good for the realm that it was made for alone."""
+        challenge = self.fresh(realm=b"second.test") | {b"realm": REALM}
+        request = self.request((b"Proxy-Authorization", self.answer(challenge)))
+        self.assertFalse(self.is_stale(request))
+
+    def test_authorization_is_not_for_a_proxy(self) -> None:
+        request = self.request((b"Authorization", self.answer(self.fresh())))
+        self.refuses(407, self.authenticator.authenticate, request, REALM)
+
+
+class TimeTest(AuthenticatorCase):
+    """Nonces age, and no count passes twice (RFC 7616 §3.3, §5.5)."""
+
+    def test_stale(self) -> None:
+        """``stale`` is for a nonce that is only too old: the password was right."""
+        challenge = self.fresh()
+        self.now += 300
+        self.assertEqual(self.try_(self.answer(challenge)), ALICE)
+        self.now += 1.5
+        request = self.request((b"Proxy-Authorization", self.answer(challenge, 2)))
+        self.assertTrue(self.is_stale(request))
+
+    def test_stale_with_a_wrong_password(self) -> None:
+        challenge = self.fresh()
+        self.now += 1000
+        value = self.answer(challenge, password=b"wrong")
+        self.assertFalse(self.is_stale(self.request((b"Proxy-Authorization", value))))
+
+    def test_replay(self) -> None:
+        value = self.answer(self.fresh())
+        self.try_(value)
+        self.assertTrue(self.is_stale(self.request((b"Proxy-Authorization", value))))
+
+    def test_counting_on(self) -> None:
+        challenge = self.fresh()
+        for count in (1, 2, 5, 3, 4, 6):  # datagrams overtake each other
+            self.assertEqual(self.try_(self.answer(challenge, count)), ALICE)
+        for count in (0, 3, 6):
+            self.refuses(407, self.try_, self.answer(challenge, count))
+
+    def test_a_wrong_password_uses_no_count_up(self) -> None:
+        challenge = self.fresh()
+        self.refuses(407, self.try_, self.answer(challenge, password=b"wrong"))
+        self.assertEqual(self.try_(self.answer(challenge)), ALICE)
+
+
+class ConsumedTest(AuthenticatorCase):
+    """A proxy takes out the credentials for its realm, and no others (RFC 3261 §22.3)."""
+
+    def test_ours_go_others_stay(self) -> None:
+        ours = self.answer(self.fresh())
+        header = b"Proxy-Authorization"
+        request = self.request((header, OTHER_REALM), (header, ours), (header, b"Basic eA=="))
+        self.assertEqual(self.authenticator.authenticate(request, REALM), ALICE)
+        self.assertEqual(request.raw_values(b"proxy-authorization"), [OTHER_REALM, b"Basic eA=="])
+
+    def test_authorization_of_a_register_stays(self) -> None:
+        value = self.answer(self.fresh(), method=b"REGISTER")
+        request = self.request((b"Authorization", value), method=b"REGISTER")
+        self.assertEqual(self.authenticator.authenticate(request, REALM, 401), ALICE)
+        self.assertEqual(request.raw_values(b"authorization"), [value])
+
+    def test_the_line_that_fits_counts(self) -> None:
+        """Of several for our realm the first whose algorithm we offer is checked."""
+        challenge = self.fresh()
+        unknown = self.answer(challenge).replace(b"SHA-256", b"SHA3")
+        header = b"Proxy-Authorization"
+        request = self.request((header, unknown), (header, self.answer(challenge)))
+        self.assertEqual(self.authenticator.authenticate(request, REALM), ALICE)
+        self.assertEqual(request.raw_values(b"proxy-authorization"), [unknown])
+
+
+class DeferredTest(AuthenticatorCase):
+    """A credential store may take its time."""
+
+    def begin(self, value: bytes) -> tuple[Request, Deferred[bytes]]:
+        self.secrets.waiting = Deferred()
+        request = self.request((b"Proxy-Authorization", value))
+        found: Deferred[bytes] = self.authenticator.authenticate(request, REALM)
+        self.assertNoResult(found)
+        return request, found
+
+    def finish(self, secret: bytes | None) -> None:
+        assert self.secrets.waiting is not None
+        self.secrets.waiting.callback(secret)
+
+    def test_right(self) -> None:
+        request, found = self.begin(self.answer(self.fresh()))
+        self.assertIn(b"proxy-authorization", request.names)
+        self.finish(self.secrets.ha1(ALICE, "SHA-256"))
+        self.assertEqual(self.successResultOf(found), ALICE)
+        self.assertNotIn(b"proxy-authorization", request.names)
+
+    @rows({"no such user": None, "wrong password": b"0" * 64})
+    def test_refused(self, secret: bytes | None) -> None:
+        _, found = self.begin(self.answer(self.fresh()))
+        self.finish(secret)
+        self.assertEqual(self.failureResultOf(found, SipError).value.status, 407)
+
+
+class NothingElseTest(AuthenticatorCase):
+    """No octets from the network raise anything but `SipError`."""
+
+    @settings(derandomize=True, deadline=None, max_examples=200)
+    @given(st.binary(max_size=60), st.integers(0, 300), st.integers(0, 300))
+    def test_noise(self, noise: bytes, start: int, end: int) -> None:
+        value = self.answer(self.fresh())
+        noise = noise.replace(b"\r", b"").replace(b"\n", b"")
+        request = self.request((b"Proxy-Authorization", value[:start] + noise + value[end:]))
+        try:
+            found = self.authenticator.authenticate(request, REALM)
+        except SipError as error:
+            self.assertIn(error.status, (400, 403, 407))
+        else:
+            self.assertEqual(found, ALICE)

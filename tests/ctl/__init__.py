@@ -1,0 +1,1 @@
+"""Tests of ``sipctl`` and of the control socket that it talks to."""

@@ -1,0 +1,1 @@
+"""Tests with real peers: clients, a load generator and another server, each from its package."""

@@ -1,0 +1,1 @@
+"""Tests of the front door and of RFC 3261 §16."""

@@ -1,0 +1,159 @@
+"""A host for the registrar and the location table: a clock, known users, and what was answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from sipproxy.interfaces import Sender
+from sipproxy.registrar.location import LocationTable
+from sipproxy.registrar.registrar import Registrar, RegistrarOptions
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.parser import parse_datagram
+from sipproxy.sip.response import make_response
+from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport.identity import Identity
+from sipproxy.transport.settings import Listen
+from sipproxy.transport.ticker import TICK, Ticker
+
+ALICE = b"alice@example.test"
+
+
+class Flow:
+    """A flow that a test closes."""
+
+    host = b"192.0.2.1"
+    port = 5060
+
+    def __init__(self, reliable: bool = False) -> None:
+        self.reliable = reliable
+        self.via_transport = b"TCP" if reliable else b"UDP"
+        self.is_open = True
+        self.watching: list[Callable[[], None]] = []
+
+    def watch(self, closed: Callable[[], None]) -> None:
+        """Note who wants to know of the end."""
+        self.watching.append(closed)
+
+    def unwatch(self, closed: Callable[[], None]) -> None:
+        """Forget it; raises ValueError for one who does not watch."""
+        if self.is_open:
+            self.watching.remove(closed)
+
+    def close(self) -> None:
+        """End."""
+        self.is_open = False
+        watching, self.watching = self.watching, []
+        for closed in watching:
+            closed()
+
+
+class Transaction:
+    """A server transaction, as far as a handler uses it."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.responses: list[Response] = []
+
+
+class Host:
+    """What registrar and location table use of a server; time passes in `advance`."""
+
+    def __init__(self) -> None:
+        listen = Listen("udp", "127.0.0.1")
+        self.identity = Identity(["example.test"], ["sip.example.test"], [listen])
+        self.clock = Clock()
+        self.ticker = Ticker(self.clock, Wheel(self._raised))
+        self.ticker.start()
+        self.users: Any = {ALICE, b"bob@example.test", b"a b@example.test"}
+        self.credentials = self
+        self.location = LocationTable(self)
+
+    def _raised(self, sleeper: Sleeper) -> None:
+        raise AssertionError(f"{sleeper} raised") from None
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, a tick at a time."""
+        for _ in range(round(seconds / TICK)):
+            self.clock.advance(TICK)
+
+    # IHost
+
+    def now(self) -> float:
+        """Return the time."""
+        return self.clock.seconds()
+
+    def wake(self, sleeper: Sleeper, seconds: float) -> None:
+        """Make an appointment."""
+        self.ticker.wake(sleeper, seconds)
+
+    def known(self, aor: bytes) -> Any:
+        """Tell whether there is such a user; the test may have a Deferred there."""
+        return aor in self.users if isinstance(self.users, set) else self.users
+
+    def respond(
+        self,
+        request: Request,
+        transaction: Transaction,
+        status: int,
+        reason: str | None = None,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Note a response."""
+        transaction.responses.append(make_response(request, status, b"t", reason, headers))
+
+
+class Bench:
+    """A registrar with its table, and a client that counts its CSeq."""
+
+    def __init__(self, **options: int) -> None:
+        self.host = Host()
+        self.registrar = Registrar(RegistrarOptions(**options), self.host)
+        self.cseq = 0
+
+    def request(self, *contacts: str, **headers: str) -> Request:
+        """Return a REGISTER; ``headers`` have ``_`` for ``-``, an empty one is left out."""
+        self.cseq += 1
+        lines = {
+            "Via": "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport",
+            "From": "<sip:alice@example.test>;tag=1",
+            "To": "<sip:alice@example.test>",
+            "Call-ID": "1",
+            "CSeq": f"{self.cseq} REGISTER",
+        } | {name.replace("_", "-"): value for name, value in headers.items()}
+        head = [f"{name}: {value}" for name, value in lines.items() if value]
+        head += [f"Contact: {contact}" for contact in contacts]
+        data = "\r\n".join(["REGISTER sip:example.test SIP/2.0", *head, "", ""])
+        request = parse_datagram(data.encode())
+        assert isinstance(request, Request)
+        return request
+
+    def register(self, *contacts: str, flow: Flow | None = None, **headers: str) -> Response:
+        """Send a REGISTER of alice's and return its answer; raises `SipError`."""
+        return self.handle(self.request(*contacts, **headers), flow)
+
+    def handle(self, request: Request, flow: Flow | None = None) -> Response:
+        """Hand a request to the registrar and return its answer; raises `SipError`."""
+        transaction = Transaction(flow or Flow())
+        self.registrar.handle(request, transaction, Sender(ALICE, is_user=True))
+        (response,) = transaction.responses
+        return response
+
+    def refused(self, *contacts: str, **headers: str) -> SipError:
+        """Send a REGISTER that is refused."""
+        try:
+            response = self.register(*contacts, **headers)
+        except SipError as error:
+            return error
+        raise AssertionError(f"not refused, but {response}")
+
+    def contacts(self) -> dict[str, int]:
+        """Return alice's bindings: URI to seconds left."""
+        left = {}
+        for binding in self.host.location.bindings(ALICE):
+            uri = binding.contact.raw_uri.decode()
+            left[uri] = round(binding.expires_at - self.host.now())
+        return left

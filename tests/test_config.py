@@ -1,0 +1,355 @@
+"""The configuration: each fault is one line that names the file, the key and the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from twisted.trial.unittest import SynchronousTestCase
+
+from sipproxy.config import ConfigError, Mistake, convert, load, parse
+
+DOMAINS = 'domains = ["example.test"]\n'
+LISTEN = '[[listen]]\ntransport = "udp"\naddress = "127.0.0.1"\n'
+GOOD = DOMAINS + LISTEN
+ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
+
+TOP = (
+    "aliases, auth, components, data, domains, federation, limits, listen, plugin, proxy, route, "
+    "transactions"
+)
+WILDCARD = (
+    "listen[0].advertise: is required where address is a wildcard: the host[:port] that peers "
+    "reach us by"
+)
+
+
+def listen(**keys: str) -> str:
+    """Return a configuration whose one listener has these keys."""
+    table = {"transport": '"udp"', "address": '"127.0.0.1"', **keys}
+    return DOMAINS + "[[listen]]\n" + "".join(f"{key} = {table[key]}\n" for key in table)
+
+
+def route(**keys: str) -> str:
+    """Return a configuration whose one route has these keys."""
+    table = {"domain": '"b.test"', "to": '"sip:b.test"', **keys}
+    return GOOD + "[[route]]\n" + "".join(f"{key} = {table[key]}\n" for key in table)
+
+
+# name: (text, what the line says after the name of the file)
+FAULTS = {
+    "nothing": ("", "domains: is missing; add it"),
+    "no TOML": (
+        'domains = ["a.test"',
+        "is no TOML: Unclosed array (at end of document)",
+    ),
+    "an unknown key": (
+        DOMAINS + 'domain = "a.test"\n' + LISTEN,
+        f"domain: unknown key; remove it, or use: {TOP}",
+    ),
+    "an unknown table": (
+        GOOD + "[presense]\n",
+        f"presense: unknown key; remove it, or use: {TOP}",
+    ),
+    "domains: a string": (
+        'domains = "a.test"\n' + LISTEN,
+        "domains: needs an array [...], not a string in quotes",
+    ),
+    "domains: a number in it": (
+        "domains = [1]\n" + LISTEN,
+        "domains[0]: needs a string in quotes, not a whole number",
+    ),
+    "domains: none": (
+        "domains = []\n" + LISTEN,
+        'domains: name at least one domain: domains = ["example.test"]',
+    ),
+    "domains: no name": (
+        'domains = ["a.test", "b b"]\n' + LISTEN,
+        "domains[1]: 'b b' is no host name",
+    ),
+    "domains: with a port": (
+        'domains = ["a.test:5060"]\n' + LISTEN,
+        "domains[0]: 'a.test:5060' is no host name",
+    ),
+    "domains: not in ASCII": (
+        'domains = ["bücher.test"]\n' + LISTEN,
+        "domains[0]: 'bücher.test' is no host name: write it as xn--...",
+    ),
+    "aliases: no name": (
+        DOMAINS + 'aliases = ["a/b"]\n' + LISTEN,
+        "aliases[0]: 'a/b' is no host name",
+    ),
+    "data: a number": (
+        DOMAINS + "data = 1\n" + LISTEN,
+        "data: needs a string in quotes, not a whole number",
+    ),
+    "listen: missing": (DOMAINS, "listen: is missing; add it"),
+    "listen: empty": (
+        DOMAINS + "listen = []",
+        "listen: nothing to listen on: add a [[listen]] table",
+    ),
+    "listen: one table": (
+        DOMAINS + '[listen]\ntransport = "udp"\naddress = "127.0.0.1"',
+        "listen: needs an array [...], not a table",
+    ),
+    "listen: an unknown key": (
+        listen(adress='"::1"'),
+        "listen[0].adress: unknown key; remove it, or use: address, advertise, port, transport",
+    ),
+    "listen: in the second": (
+        GOOD + '[[listen]]\ntransport = "udp"',
+        "listen[1].address: is missing; add it",
+    ),
+    "listen: a transport that is none": (
+        listen(transport='"sctp"'),
+        "listen[0].transport: 'sctp' is none of 'udp', 'tcp'",
+    ),
+    "listen: a name": (
+        listen(address='"localhost"'),
+        "listen[0].address: 'localhost' is no IPv4 or IPv6 address; names go into advertise",
+    ),
+    "listen: a port in quotes": (
+        listen(port='"5060"'),
+        "listen[0].port: needs a whole number, not a string in quotes",
+    ),
+    "listen: half a port": (
+        listen(port="5060.5"),
+        "listen[0].port: needs a whole number, not a number",
+    ),
+    "listen: a large port": (
+        listen(port="70000"),
+        "listen[0].port: 70000 is no port: 1 to 65535",
+    ),
+    "listen: a negative port": (
+        listen(port="-1"),
+        "listen[0].port: -1 is no port: 1 to 65535",
+    ),
+    "listen: 0.0.0.0": (listen(address='"0.0.0.0"'), WILDCARD),
+    "listen: ::": (listen(address='"::"'), WILDCARD),
+    "auth: a string": (
+        GOOD + '[auth]\nrequired = "yes"',
+        "auth.required: needs true or false, not a string in quotes",
+    ),
+    "auth: an unknown key": (
+        GOOD + '[auth]\nrealm = "x"',
+        "auth.realm: unknown key; remove it, or use: algorithms, nonce_lifetime, required",
+    ),
+    "auth: an unknown algorithm": (
+        GOOD + '[auth]\nalgorithms = ["MD5", "SHA1"]',
+        "auth.algorithms[1]: 'SHA1' is none of 'MD5', 'SHA-256', 'SHA-512-256'",
+    ),
+    "auth: no algorithm": (
+        GOOD + "[auth]\nalgorithms = []",
+        'auth.algorithms: offer at least one: ["SHA-256", "MD5"]',
+    ),
+    "auth: one algorithm twice": (
+        GOOD + '[auth]\nalgorithms = ["MD5", "MD5"]',
+        "auth.algorithms: names one twice: each challenge needs its own",
+    ),
+    "auth: no time": (
+        GOOD + "[auth]\nnonce_lifetime = 0",
+        "auth.nonce_lifetime: has to be more than 0, and finite",
+    ),
+    "federation: no policy": (
+        GOOD + '[federation]\ninbound = "all"',
+        "federation.inbound: 'all' is none of 'listed', 'open', 'closed'",
+    ),
+    "route: no way": (
+        GOOD + '[[route]]\ndomain = "b.test"',
+        "route[0].to: is missing; add it",
+    ),
+    "route: no domain": (route(domain='"b b"'), "route[0].domain: 'b b' is no host name"),
+    "route: not in ASCII": (
+        route(domain='"bücher.test"'),
+        "route[0].domain: 'bücher.test' is no host name: write it as xn--...",
+    ),
+    "route: a domain of ours": (
+        route(domain='"Example.test"'),
+        "route[0].domain: Example.test is in domains, or in a [[route]] before: remove one",
+    ),
+    "route: twice": (
+        ROUTE + '[[route]]\ndomain = "B.test"\nto = "sip:c.test"',
+        "route[1].domain: B.test is in domains, or in a [[route]] before: remove one",
+    ),
+    "route: a host, no URI": (
+        route(to='"b.test"'),
+        "route[0].to: 'b.test' is no SIP URI: write \"sip:HOST:PORT\"",
+    ),
+    "route: a source that is none": (
+        route(**{"from": '["192.0.2.1", "10.0.0.1/8"]'}),
+        "route[0].from[1]: '10.0.0.1/8' is no address and no network: "
+        "write 192.0.2.7 or 192.0.2.0/24",
+    ),
+    "route: from is no array": (
+        route(**{"from": '"192.0.2.1"'}),
+        "route[0].from: needs an array [...], not a string in quotes",
+    ),
+    "route: trusted": (
+        route(trusted="true"),
+        "route[0].trusted: asserted identity is not supported yet: remove it",
+    ),
+    "proxy: an unknown key": (
+        GOOD + "[proxy]\npriority = 1",
+        "proxy.priority: unknown key; remove it, or use: filters, handlers, max_breadth, "
+        "max_forwards, patience, routers",
+    ),
+    "proxy: a filter that is no name": (
+        GOOD + '[proxy]\nfilters = ["a", 1]',
+        "proxy.filters[1]: needs a string in quotes, not a whole number",
+    ),
+    "proxy: no patience": (
+        GOOD + "[proxy]\npatience = 0",
+        "proxy.patience: has to be more than 0, and finite",
+    ),
+    "proxy: no breadth": (
+        GOOD + "[proxy]\nmax_breadth = -1",
+        "proxy.max_breadth: has to be more than 0, and finite",
+    ),
+    "transactions: for ever": (
+        GOOD + "[transactions]\nlinger = inf",
+        "transactions.linger: has to be more than 0, and finite",
+    ),
+    "transactions: no number": (
+        GOOD + "[transactions]\nlinger = nan",
+        "transactions.linger: has to be more than 0, and finite",
+    ),
+    "limits: half a byte": (
+        GOOD + "[limits]\nhead = 1.5",
+        "limits.head: needs a whole number, not a number",
+    ),
+    "limits: nothing": (
+        GOOD + "[limits]\nbody = 0",
+        "limits.body: has to be more than 0, and finite",
+    ),
+    "components: an unknown part": (
+        GOOD + '[components]\nstorage = "memory"',
+        "components.storage: unknown key; remove it, or use: credentials, forwarder, location, "
+        "store",
+    ),
+    "plugin: no table": (
+        GOOD + "[plugin]\necho = 1",
+        "plugin[...]: needs a table, not a whole number",
+    ),
+}
+NO_ADVERTISE = [
+    *("a b", ":5060", "a.test:x", "a.test:0", "a.test:99999", "ü.test", "[::1", "2001:db8::1")
+]
+
+
+class Faults(SynchronousTestCase):
+    """Every row of the table."""
+
+    def line(self, text: str) -> str:
+        """Return the line that a configuration is refused with."""
+        error = self.assertRaises(ConfigError, parse, Path("dir", "s.toml"), text)
+        line = str(error)
+        self.assertNotIn("\n", line)
+        return line
+
+    def test_each_is_one_line(self) -> None:
+        for name, (text, expected) in FAULTS.items():
+            self.assertEqual(self.line(text), f"dir/s.toml: {expected}", name)
+
+    def test_what_is_advertised_is_a_host(self) -> None:
+        for value in NO_ADVERTISE:
+            expected = f"dir/s.toml: listen[0].advertise: {value!r} is no host[:port]"
+            self.assertEqual(self.line(listen(advertise=f'"{value}"')), expected)
+
+    def test_the_error_names_its_parts(self) -> None:
+        error = self.assertRaises(ConfigError, parse, Path("s.toml"), DOMAINS)
+        self.assertEqual((error.file, error.key), ("s.toml", "listen"))
+        self.assertEqual(error.problem, "is missing; add it")
+
+
+class Files(SynchronousTestCase):
+    """What can be wrong with the file itself."""
+
+    def test_no_file(self) -> None:
+        error = self.assertRaises(ConfigError, load, "no/such.toml")
+        remedy = "no such file; write one, or name another with --config"
+        self.assertEqual(str(error), f"no/such.toml: {remedy}")
+
+    def test_a_directory(self) -> None:
+        directory = self.mktemp()
+        Path(directory).mkdir()
+        error = self.assertRaises(ConfigError, load, directory)
+        self.assertTrue(str(error).startswith(f"{directory}: cannot be read: "), error)
+
+    def test_no_text(self) -> None:
+        file = Path(self.mktemp())
+        file.write_bytes(b'domains = ["\xff"]')
+        error = self.assertRaises(ConfigError, load, file)
+        self.assertTrue(str(error).startswith(f"{file}: cannot be read: "), error)
+
+    def test_a_good_one(self) -> None:
+        file = Path(self.mktemp())
+        file.write_text(GOOD)
+        config = load(str(file))
+        self.assertEqual(config.settings.domains, ("example.test",))
+        self.assertEqual(config.data, file.resolve().parent / "var")
+
+
+class Values(SynchronousTestCase):
+    """What is not written has its default, and what is written counts."""
+
+    def test_defaults(self) -> None:
+        settings = parse(Path("s.toml"), GOOD).settings
+        self.assertEqual(settings.listen[0].port, 5060)
+        self.assertTrue(settings.auth.required)
+        self.assertEqual(settings.auth.algorithms, ("SHA-256", "MD5"))
+        self.assertEqual(settings.federation.inbound, "listed")
+        self.assertEqual(settings.proxy.routers, ("location", "domains", "dns"))
+        self.assertEqual(settings.transactions.linger, 32.0)
+
+    def test_a_wildcard_that_advertises(self) -> None:
+        for address in ("0.0.0.0", "::"):
+            text = listen(address=f'"{address}"', advertise='"sip.example.test:5080"')
+            advertised = parse(Path("s.toml"), text).settings.listen[0].advertise
+            self.assertEqual(advertised, "sip.example.test:5080")
+
+    def test_what_may_be_advertised(self) -> None:
+        for value in ("a.test", "a.test:5080", "192.0.2.1", "[2001:db8::1]", "[2001:db8::1]:5080"):
+            parse(Path("s.toml"), listen(advertise=f'"{value}"'))
+
+    def test_a_whole_number_is_a_number(self) -> None:
+        settings = parse(Path("s.toml"), GOOD + "[proxy]\npatience = 3").settings
+        self.assertEqual(settings.proxy.patience, 3.0)
+
+    def test_data_is_beside_the_file(self) -> None:
+        for data, expected in (("here", "/etc/sipproxy/here"), ("/var/lib/s", "/var/lib/s")):
+            text = f'data = "{data}"\n{GOOD}'
+            config = parse(Path("/etc/sipproxy/s.toml"), text)
+            self.assertEqual(config.data, Path(expected))
+
+
+class Inner(msgspec.Struct, forbid_unknown_fields=True):
+    """A table in a table."""
+
+    size: int = 1
+
+
+class Outer(msgspec.Struct, forbid_unknown_fields=True):
+    """The options of a component that likes structure."""
+
+    named: dict[str, Inner] = {}
+    maybe: Inner | None = None
+    lists: tuple[list[Inner], ...] = ()
+
+
+class OptionsOfPlugins(SynchronousTestCase):
+    """`convert` finds the key in whatever typed class a plugin has."""
+
+    def test_an_unknown_key_anywhere(self) -> None:
+        table = {
+            "plugin.x.named[...].siz": {"named": {"a": {"siz": 1}}},
+            "plugin.x.maybe.siz": {"maybe": {"siz": 1}},
+            "plugin.x.lists[0][1].siz": {"lists": [[{}, {"siz": 1}]]},
+        }
+        for key, options in table.items():
+            mistake = self.assertRaises(Mistake, convert, options, Outer, "plugin.x")
+            self.assertEqual(mistake.key, key)
+            self.assertEqual(mistake.problem, "unknown key; remove it, or use: size")
+
+    def test_a_wrong_type_of_several(self) -> None:
+        mistake = self.assertRaises(Mistake, convert, {"maybe": 1}, Outer, "plugin.x")
+        self.assertEqual(str(mistake), "plugin.x.maybe: needs a table or null, not a whole number")

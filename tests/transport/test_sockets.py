@@ -1,0 +1,69 @@
+"""Binding the listeners: all or none (real sockets on loopback)."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from sipproxy.transport.settings import Listen
+from sipproxy.transport.sockets import BindError, Bound, bind_all, close_all
+
+
+class BindTest(SynchronousTestCase):
+    """Sockets that are closed again."""
+
+    def bound(self, *listens: Listen) -> list[Bound]:
+        found = bind_all(listens)
+        self.addCleanup(close_all, found)
+        return found
+
+    def test_ports_of_the_kernel(self) -> None:
+        for one in self.bound(Listen("udp", "127.0.0.1", 0), Listen("tcp", "127.0.0.1", 0)):
+            self.assertEqual(one.socket.getsockname(), ("127.0.0.1", one.listen.port))
+            self.assertGreater(one.listen.port, 0)
+            self.assertFalse(one.socket.getblocking())
+
+    def test_same_port_over_udp_and_tcp(self) -> None:
+        (udp,) = self.bound(Listen("udp", "127.0.0.1", 0))
+        (tcp,) = self.bound(Listen("tcp", "127.0.0.1", udp.listen.port))
+        self.assertEqual(tcp.listen.port, udp.listen.port)
+
+    def test_ipv4_and_ipv6_on_one_port(self) -> None:
+        """V6ONLY: else ``::`` would take the IPv4 port too."""
+        (four,) = self.bound(Listen("udp", "0.0.0.0", 0, "a.test"))
+        (six,) = self.bound(Listen("udp", "::", four.listen.port, "a.test"))
+        self.assertEqual(six.family, socket.AF_INET6)
+
+    def test_taken(self) -> None:
+        """The error names the listener; nothing is left open, not even what came before it."""
+        for transport in ("udp", "tcp"):
+            (taken,) = self.bound(Listen(transport, "127.0.0.1", 0))
+            port = taken.listen.port
+            before = os.listdir("/proc/self/fd")
+            free = Listen("tcp", "127.0.0.1", 0)
+            error = self.assertRaises(
+                BindError, bind_all, [free, free, Listen(transport, "127.0.0.1", port)]
+            )
+            self.assertEqual((error.index, error.listen.port), (2, port))
+            self.assertIn(f"{transport} 127.0.0.1:{port}", str(error))
+            self.assertEqual(len(os.listdir("/proc/self/fd")), len(before))
+
+    def test_address_of_another(self) -> None:
+        error = self.assertRaises(BindError, bind_all, [Listen("udp", "192.0.2.1", 0)])
+        self.assertEqual(error.index, 0)
+
+    def test_a_port_is_free_again_at_once(self) -> None:
+        """SO_REUSEADDR: connections of the server before do not keep the port."""
+        (first,) = bind_all([Listen("tcp", "127.0.0.1", 0)])
+        with socket.create_connection(("127.0.0.1", first.listen.port)) as client:
+            accepted = self.accept(first.socket)
+            accepted.close()
+            client.recv(1)
+        close_all([first])
+        self.bound(Listen("tcp", "127.0.0.1", first.listen.port))
+
+    def accept(self, listening: socket.socket) -> socket.socket:
+        listening.settimeout(5)
+        return listening.accept()[0]

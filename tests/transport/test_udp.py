@@ -1,0 +1,206 @@
+"""UDP on loopback sockets: where responses go, and what the network returns (RFC 3261 §18)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+
+from sipproxy.sip.headers import parse_via
+from sipproxy.transport.identity import SentBy
+from sipproxy.transport.settings import Listen
+from sipproxy.transport.udp import BATCH, UdpEndpoint, UdpFlow
+from tests.sip.tables import TableCase, rows
+from tests.transport.sites import FOUR, SIX, SiteCase, has_ipv6, message
+
+
+class ReplyPathTest(TableCase):
+    """§18.2.2 and RFC 3581 §4: where a response goes, by its topmost Via."""
+
+    @rows(
+        {
+            "port in Via": ("192.0.2.1:5080", "192.0.2.7", 5080),
+            "no port in Via": ("phone.test", "192.0.2.7", 5060),
+            "rport": ("192.0.2.1:5080;rport", "192.0.2.7", 40000),
+            "rport with a value of its own": ("192.0.2.1:5080;rport=9", "192.0.2.7", 40000),
+            "received of its own": ("192.0.2.1;received=192.0.2.99", "192.0.2.7", 5060),
+            "the same port": ("192.0.2.1:40000", "192.0.2.7", 40000),
+            "maddr": ("192.0.2.1:5080;maddr=192.0.2.50", "192.0.2.50", 5080),
+            "maddr and rport": ("192.0.2.1;rport;maddr=192.0.2.50", "192.0.2.50", 5060),
+            "maddr, multicast": ("192.0.2.1;maddr=224.0.1.75;rport", "192.0.2.7", 40000),
+            "maddr, broadcast": ("192.0.2.1;maddr=255.255.255.255", "192.0.2.7", 5060),
+            "maddr, any": ("192.0.2.1;maddr=0.0.0.0", "192.0.2.7", 5060),
+            "maddr, IPv6 multicast": ("192.0.2.1;maddr=[ff02::1]", "192.0.2.7", 5060),
+            "maddr, name": ("192.0.2.1;maddr=other.test", "192.0.2.7", 5060),
+        }
+    )
+    def test_address(self, via: str, host: str, port: int) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            endpoint = UdpEndpoint(plain, SentBy(b"UDP", b"h", 5060), reactor)
+            flow = UdpFlow(endpoint, ("192.0.2.7", 40000))
+            parsed = parse_via(f"SIP/2.0/UDP {via};branch=z9hG4bK1".encode())
+            path = flow.reply_path(parsed)
+            self.assertEqual(path, UdpFlow(endpoint, (host, port)))
+            self.assertFalse(path.reliable)
+
+    def test_equality(self) -> None:
+        """A flow is a local socket and a remote address."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            one, two = (UdpEndpoint(plain, SentBy(b"UDP", b"h", 1), reactor) for _ in "ab")
+            self.assertEqual(UdpFlow(one, ("h", 1)), UdpFlow(one, ("h", 1, 0, 0)))
+            self.assertEqual(len({UdpFlow(one, ("h", 1)), UdpFlow(one, ("h", 1))}), 1)
+            for other in (UdpFlow(two, ("h", 1)), UdpFlow(one, ("h", 2)), "h"):
+                self.assertNotEqual(UdpFlow(one, ("h", 1)), other)
+
+
+class UdpCase(SiteCase):
+    """A site with one UDP listener, and plain sockets."""
+
+    address = FOUR
+
+    def setUp(self) -> None:
+        self.server = self.site(Listen("udp", self.address, 0))
+        self.place = (self.address, self.server.port("udp", self.address))
+
+    @property
+    def written(self) -> str:
+        """The address as Via has it."""
+        return f"[{self.address}]" if ":" in self.address else self.address
+
+
+class ResponseTest(UdpCase):
+    """Responses over real sockets."""
+
+    async def test_rport(self) -> None:
+        """RFC 3581 §4: to the source, from the socket that the request came to."""
+        client = self.udp(self.address)
+        client.sendto(message("SIP/2.0/UDP phone.test:9;branch=z9hG4bK1;rport"), self.place)
+        response = await self.response(client)
+        port = client.getsockname()[1]
+        self.assertEqual(response.status, 200)
+        self.assertEqual(response.via.params[b"rport"], b"%d" % port)
+        self.assertEqual(response.via.params[b"received"], self.address.encode())
+
+    async def test_no_rport(self) -> None:
+        """To the address that it came from, and the port that Via has."""
+        client, listening = self.udp(self.address), self.udp(self.address)
+        port = listening.getsockname()[1]
+        via = f"SIP/2.0/UDP {self.written}:{port};branch=z9hG4bK1"
+        client.sendto(message(via), self.place)
+        response = await self.response(listening)
+        self.assertEqual(response.raw_values(b"via"), [via.encode()])
+
+    async def test_received(self) -> None:
+        """§18.2.1: only where the sent-by is a name or another address."""
+        client = self.udp(self.address)
+        port = client.getsockname()[1]
+        client.sendto(message(f"SIP/2.0/UDP 192.0.2.1:{port};branch=z9hG4bK1"), self.place)
+        response = await self.response(client)
+        self.assertEqual(response.via.params.get(b"received"), self.address.encode())
+        self.assertNotIn(b"rport", response.via.params)
+
+    async def test_malformed(self) -> None:
+        """What can be answered is, by the same rules (§8.2.7)."""
+        client = self.udp(self.address)
+        data = message("SIP/2.0/UDP h;branch=z9hG4bK1;rport").replace(b"Length: 0", b"Length: 7")
+        client.sendto(data, self.place)
+        self.assertEqual((await self.response(client)).status, 400)
+        self.assertEqual(self.server.requests, [])
+
+    async def test_noise_stops_nothing(self) -> None:
+        client = self.udp(self.address)
+        for noise in (b"", b"\r\n\r\n", b"\0" * 9, b"SIP/2.0", b"\xff" * 2000):
+            client.sendto(noise, self.place)
+        client.sendto(message("SIP/2.0/UDP h;branch=z9hG4bK1;rport"), self.place)
+        self.assertEqual((await self.response(client)).status, 200)
+
+    async def test_largest(self) -> None:
+        """§18.1.1: datagrams of every size that UDP has are taken."""
+        client = self.udp(self.address)
+        via = "SIP/2.0/UDP h;branch=z9hG4bK1;rport"
+        body = b"x" * (65507 - len(message(via)) - 10)
+        client.sendto(message(via, body=body), self.place)
+        await self.response(client)
+        self.assertEqual(self.server.requests[0].body, body)
+
+    async def test_more_than_a_batch(self) -> None:
+        client = self.udp(self.address)
+        count = 2 * BATCH + 1
+        for number in range(count):
+            via = f"SIP/2.0/UDP h;branch=z9hG4bK{number};rport"
+            client.sendto(message(via, number), self.place)
+        for _ in range(count):
+            await self.response(client)
+        numbers = [request.cseq.number for request in self.server.requests]
+        self.assertEqual(numbers, list(range(count)))
+
+    async def test_bug_of_the_receiver(self) -> None:
+        """Logged; the next datagram is served."""
+        client = self.udp(self.address)
+        kept, self.server.layer.user = self.server.layer.user, Faulty()
+        client.sendto(message("SIP/2.0/UDP h;branch=z9hG4bK1;rport"), self.place)
+        errors: list[Any] = []
+        await self.until(lambda: errors.extend(self.flushLoggedErrors(KeyError)) or errors)
+        self.server.layer.user = kept
+        client.sendto(message("SIP/2.0/UDP h;branch=z9hG4bK2;rport"), self.place)
+        self.assertEqual((await self.response(client)).status, 200)
+
+
+class Faulty:
+    """A user of the transaction layer with a bug."""
+
+    def received(self, request: Any, transaction: Any) -> None:
+        """Fail."""
+        raise KeyError("x")
+
+
+class SixTest(ResponseTest):
+    """The same over IPv6, where addresses stand in brackets in Via and without in received."""
+
+    address = SIX
+    if not has_ipv6():
+        skip = "there is no ::1 on this machine"
+
+
+class IcmpTest(UdpCase):
+    """§18.4: what the network returns has failed at once, not after Timer F."""
+
+    async def test_port_unreachable(self) -> None:
+        closed = self.udp(self.address)
+        port = closed.getsockname()[1]
+        closed.close()
+        self.server.send(self.server.reach(f"sip:{self.written}:{port}"))
+        await self.until(lambda: self.server.told)
+        self.assertEqual(self.server.told, ["failed"])
+
+    async def test_others_are_not_disturbed(self) -> None:
+        """An error belongs to the datagram that it returns, not to the next one sent."""
+        closed, alive = self.udp(self.address), self.udp(self.address)
+        ports = [plain.getsockname()[1] for plain in (closed, alive)]
+        closed.close()
+        for port in (ports[0], ports[1], ports[0], ports[1]):
+            self.server.send(self.server.reach(f"sip:{self.written}:{port}"))
+        await self.until(lambda: len(self.server.told) == 2)
+        self.assertEqual(self.server.told, ["failed", "failed"])
+        for _ in range(2):
+            self.assertTrue((await self.read(alive)).startswith(b"MESSAGE"))
+        client = self.udp(self.address)
+        client.sendto(message("SIP/2.0/UDP h;branch=z9hG4bK1;rport"), self.place)
+        self.assertEqual((await self.response(client)).status, 200)
+
+    async def test_no_route(self) -> None:
+        """What the kernel refuses to send has failed too."""
+        flow = self.server.reach(f"sip:{self.written}:5060")
+        flow = flow.endpoint.flow(flow.address[0], 0)  # port 0 cannot be sent to
+        self.server.send(flow)
+        await self.until(lambda: self.server.told)
+        self.assertEqual(self.server.told, ["failed"])
+
+
+class IcmpSixTest(IcmpTest):
+    """The same over IPv6."""
+
+    address = SIX
+    if not has_ipv6():
+        skip = "there is no ::1 on this machine"
