@@ -241,6 +241,8 @@ def _check_route(config: Config, key: str, route: Route, taken: set[str]) -> Non
         uri = None
     if uri is None or uri.scheme != b"sip":
         raise config.error(f"{key}.to", f'{route.to!r} is no SIP URI: write "sip:HOST:PORT"')
+    if (uri.params.get(b"transport") or b"udp").lower() not in (b"udp", b"tcp"):
+        raise config.error(f"{key}.to", f"{route.to!r}: transport can be udp or tcp")
     for index, source in enumerate(route.from_):
         try:
             ip_network(source)

@@ -175,6 +175,10 @@ FAULTS = {
         route(to='"b.test"'),
         "route[0].to: 'b.test' is no SIP URI: write \"sip:HOST:PORT\"",
     ),
+    "route: a transport that there is none of": (
+        route(to='"sip:b.test;transport=tls"'),
+        "route[0].to: 'sip:b.test;transport=tls': transport can be udp or tcp",
+    ),
     "route: a source that is none": (
         route(**{"from": '["192.0.2.1", "10.0.0.1/8"]'}),
         "route[0].from[1]: '10.0.0.1/8' is no address and no network: "
