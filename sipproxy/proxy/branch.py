@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from sipproxy.interfaces import Target
+from sipproxy.interfaces import Target, is_deferred
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.routing import dialog_of, next_route, put_routes
 from sipproxy.sip.message import Request
@@ -69,7 +68,7 @@ class Branch:
         except Unreachable as problem:
             self._failed(problem)
             return
-        if isinstance(found, Deferred):
+        if is_deferred(found):
             found.addCallback(self._start).addErrback(self._no_flow)
         else:
             self._start(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from sipproxy.interfaces import (
@@ -15,6 +14,7 @@ from sipproxy.interfaces import (
     IRouter,
     Sender,
     Target,
+    is_deferred,
     then,
 )
 from sipproxy.proxy.core import Core
@@ -109,7 +109,7 @@ class Front:
         except Exception as error:
             self._refuse(error, request, transaction)
         else:
-            if isinstance(result, Deferred):
+            if is_deferred(result):
                 result.addErrback(self._failed, request, transaction)
 
     def acknowledged(self, ack: Request, flow: Flow) -> None:
@@ -160,7 +160,7 @@ class Front:
         """Ask the filters that are left, then hand the request to who serves it."""
         for one in visit.filters(self._filters):
             result = one.request(visit.request, visit.sender)
-            if isinstance(result, Deferred):
+            if is_deferred(result):
                 return result.addCallback(lambda _: self._filtered(visit))
         return self._dispatch(visit)
 
@@ -189,7 +189,7 @@ class Front:
         """Ask the routers that are left."""
         for router in visit.routers(self._routers):
             result = router.targets(visit.request, visit.sender)
-            if isinstance(result, Deferred):
+            if is_deferred(result):
                 return result.addCallback(self._forward_or_go_on, visit)
             if result is not None:
                 return self._forward(result, visit)

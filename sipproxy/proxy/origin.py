@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from sipproxy.interfaces import IRouter, Sender, Target
+from sipproxy.interfaces import IRouter, Sender, Target, is_deferred
 from sipproxy.proxy.branch import Branch, prepared
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.loops import new_branch, shares
@@ -84,7 +83,7 @@ class Origin:
     ) -> None:
         for router in routers:
             found: Any = router.targets(request, sender)
-            if isinstance(found, Deferred):
+            if is_deferred(found):
                 found.addCallback(self._found, routers, request, sender, errand)
                 found.addErrback(self._lost, errand)
                 return

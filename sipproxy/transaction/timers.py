@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 
-class Timers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Timers:
     """Timer values in ticks.
 
     ``linger`` is J, D, L and M: how long a finished transaction absorbs repetitions over an
-    unreliable transport (64*T1 by RFC 3261 table 4 and RFC 6026 §8.4, §8.7).
+    unreliable transport (64*T1 by RFC 3261 table 4 and RFC 6026 §8.4, §8.7). ``timeout`` is B, F
+    and H; ``trying`` the time it takes a client's Timer E to be reset to T2 (RFC 4320 §4.1).
     """
 
     t1: int
     t2: int
     t4: int
     linger: int
+    timeout: int = field(init=False)
+    trying: int = field(init=False)
 
-    @property
-    def timeout(self) -> int:
-        """Timers B, F and H: 64*T1."""
-        return 64 * self.t1
-
-    @property
-    def trying(self) -> int:
-        """The time it takes a client's Timer E to be reset to T2 (RFC 4320 §4.1)."""
+    def __post_init__(self) -> None:
         total, interval = 0, self.t1
         while interval < self.t2:
             total += interval
             interval = min(2 * interval, self.t2)
-        return total
+        object.__setattr__(self, "timeout", 64 * self.t1)
+        object.__setattr__(self, "trying", total)
 
 
 def timers(tick: float, linger: float, t1: float = 0.5, t2: float = 4.0, t4: float = 5.0) -> Timers:
