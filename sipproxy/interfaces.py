@@ -45,9 +45,9 @@ class Target:
     """Where a request may go (RFC 3261 §16.5).
 
     ``uri`` becomes the Request-URI as it is. ``routes`` are name-addr values pushed before any
-    Route. The request uses ``flow`` where there is one, else the first route, else ``hop`` (a URI),
-    else the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own device, so that
-    silence means 480 and not 504.
+    Route. The request goes to the first Route value where it has one, else by ``flow``, else to
+    ``hop`` (a URI), else to the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own
+    device, so that silence means 480 and not 504.
     """
 
     __slots__ = ("flow", "hop", "is_user", "routes", "uri")

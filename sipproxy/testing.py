@@ -67,8 +67,11 @@ class FakeFlow:
         return self
 
     def watch(self, closed: Callable[[], None]) -> None:
-        """Call ``closed`` when the test closes the flow."""
-        self._watchers[closed] = None
+        """Call ``closed`` when the test closes the flow; now, if it has."""
+        if self.is_open:
+            self._watchers[closed] = None
+        else:
+            closed()
 
     def unwatch(self, closed: Callable[[], None]) -> None:
         """Undo `watch`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sipproxy.auth.settings import Auth
@@ -47,7 +47,7 @@ class Authenticator:
         found = self._own_credentials(request, _CREDENTIALS[status], realm)
         if found is None:
             raise self._challenge(status, realm)
-        index, params, algorithm = found
+        params, algorithm = found
         if self._nonces.judge(params[b"nonce"], realm, self._now()) == FORGED:
             raise self._challenge(status, realm)
         if not _same_resource(params[b"uri"], request):
@@ -57,28 +57,24 @@ class Authenticator:
         def proven(secret: bytes | None) -> bytes:
             self._prove(status, request.method, realm, params, algorithm, secret)
             if status == 407:
-                _consume(request, index)
+                consume(request, (realm,))
             return aor
 
         return then(self._credentials.secret(aor, algorithm), proven)
 
     def _own_credentials(
         self, request: Request, header: bytes, realm: bytes
-    ) -> tuple[int, dict[bytes, bytes], str] | None:
-        """Return the credentials for our realm and an algorithm that we offer, with their line."""
-        if header not in request.names:
-            return None
-        for index, name in enumerate(request.names):
-            if name != header:
-                continue
-            params = parse_authorization(request.line_value(index)).params
+    ) -> tuple[dict[bytes, bytes], str] | None:
+        """Return the credentials for our realm and an algorithm that we offer."""
+        for value in request.raw_values(header):
+            params = parse_authorization(value).params
             algorithm = named_algorithm(params)
             if (
                 params.get(b"realm") == realm
                 and algorithm in self._algorithms
                 and is_complete(params)
             ):
-                return index, params, algorithm
+                return params, algorithm
         return None
 
     def _prove(
@@ -115,7 +111,11 @@ def _same_resource(uri: bytes, request: Request) -> bool:
     return address_of_record(parse_uri(uri)) == address_of_record(request.uri)
 
 
-def _consume(request: Request, index: int) -> None:
-    """Take out the credentials that were for us; others stay (RFC 3261 §22.3)."""
-    del request.names[index]
-    del request.lines[index]
+def consume(request: Request, realms: Collection[bytes]) -> None:
+    """Take out the credentials that are for us; others stay as they are (RFC 3261 §22.3)."""
+    header = _CREDENTIALS[407]
+    for index in reversed(range(len(request.names))):
+        if request.names[index] == header:
+            params = parse_authorization(request.line_value(index)).params
+            if params.get(b"realm") in realms:
+                del request.names[index], request.lines[index]

@@ -57,9 +57,9 @@ class Branch:
         self._near = near
         self._known = False
 
-    def send(self, flow: Flow | None, hop: Uri) -> None:
-        """Send by ``flow``, or by what leads to ``hop`` once it is there."""
-        if flow is not None:
+    def send(self, flow: Flow | None, hop: Uri | None) -> None:
+        """Send by what leads to ``hop``, once it is there; by ``flow`` where there is none."""
+        if hop is None:
             self._known = True
             self._start(flow)
             return
@@ -117,8 +117,11 @@ class Branch:
 
 def prepared(
     request: Request, target: Target, width: int, max_forwards: int
-) -> tuple[Request, Uri]:
-    """Return the copy for a target, and its next hop: steps 1 to 3 and 5 to 7 of §16.6."""
+) -> tuple[Request, Uri | None]:
+    """Return the copy for a target, and its next hop: steps 1 to 3 and 5 to 7 of §16.6.
+
+    There is no next hop where the target's flow is what it goes by.
+    """
     copy = request.copy()
     if target.uri != request.raw_uri:
         copy.retarget(target.uri)
@@ -129,7 +132,7 @@ def prepared(
         put_routes(copy, [*target.routes, *request.values(b"route")])
     route = next_route(copy)
     if route is None:
-        return copy, target.hop or copy.uri
+        return copy, None if target.flow is not None else target.hop or copy.uri
     if not route.uri.is_loose_router:  # a strict router wants itself in the Request-URI
         put_routes(copy, [*copy.values(b"route")[1:], b"<" + copy.raw_uri + b">"])
         copy.retarget(route.raw_uri)

@@ -17,11 +17,13 @@ from sipproxy.interfaces import (
     is_deferred,
     then,
 )
+from sipproxy.proxy.branch import DIALOG_FORMING
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.routing import Passage, preprocess
 from sipproxy.proxy.senders import Senders
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request
+from sipproxy.sip.options import refuse_unknown
 
 if TYPE_CHECKING:
     from sipproxy.transaction.parties import Flow
@@ -135,16 +137,18 @@ class Front:
             raise SipError(503, headers=[(b"Retry-After", b"10")])
         if request.method == b"CANCEL":
             return self._cancel(request, transaction)
-        _validate(request)
+        _check_addresses(request)
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
         if self._is_ping(request):
             return self._answer_ping(request, transaction)
+        visit = Visit(request, transaction, passage, self._handler(request))
+        if visit.handler is None:
+            if request.max_forwards == 0:
+                raise SipError(483)  # §16.3 step 3
+            refuse_unknown(request, b"proxy-require", SUPPORTED)  # step 5
         if request.method == b"INVITE":
             raise SipError(405, headers=[(b"Allow", self.allow)])
-        visit = Visit(request, transaction, passage, self._handler(request))
-        if visit.handler is None and request.max_forwards == 0:
-            raise SipError(483)  # §16.3 step 3
         admitted = passage if visit.handler is None else None  # a token is no password
         sender = self._senders.identify(request, transaction.flow, admitted)
         return then(sender, visit.identified_by(self._filtered))
@@ -215,21 +219,19 @@ class Front:
         )
 
     def _answer_ping(self, request: Request, transaction: ServerTransaction) -> None:
+        refuse_unknown(request, b"require", SUPPORTED)  # §8.2.2.3
         headers = ((b"Allow", self.allow), (b"Supported", b", ".join(SUPPORTED)))
         self._core.respond(request, transaction, 200, headers=headers)
 
     def _cancel(self, request: Request, transaction: ServerTransaction) -> None:
         """§9.2: 200 where there is something to cancel; credentials are never asked for."""
-        known = self._core.layer.invited(request)
+        known = self._core.layer.cancelled(request)
         self._core.respond(request, transaction, 481 if known is None else 200)
 
 
-def _validate(request: Request) -> None:
-    """§16.3: what the parser has left to check."""
-    uri = request.uri
-    if not uri.is_sip or uri.scheme == b"sips":
+def _check_addresses(request: Request) -> None:
+    """§16.3 steps 1 and 2: what the parser has left to check."""
+    if not request.uri.is_sip or request.uri.scheme == b"sips":
         raise SipError(416)
-    if b"proxy-require" in request.names:
-        tags = request.values(b"proxy-require")
-        if unknown := [tag for tag in tags if tag.lower() not in SUPPORTED]:
-            raise SipError(420, headers=[(b"Unsupported", b", ".join(unknown))])
+    if request.method in DIALOG_FORMING:
+        _ = request.to.uri  # our token will name both parties

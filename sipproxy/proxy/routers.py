@@ -51,7 +51,8 @@ class LocationRouter:
                 equivalent(parse_uri(target.uri), uri) for target in targets
             ):
                 form = request_form(uri)
-                targets.append(Target(form, binding.path, binding.flow, is_user=True))
+                hop = self._core.peers.hop(uri.host)
+                targets.append(Target(form, binding.path, binding.flow, hop, is_user=True))
 
 
 @implementer(IRouter)

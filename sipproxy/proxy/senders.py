@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sipproxy.auth.authenticator import consume
 from sipproxy.interfaces import Sender, then
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.routing import Passage
@@ -33,6 +34,8 @@ class Senders:
         realm = identity.domain_of(uri)
         claimed = unescape(uri.user or b"") + b"@" + (realm or uri.host)
         if passage is not None:
+            if b"proxy-authorization" in request.names:
+                consume(request, identity.domains)  # unasked for, and nobody else's business
             return Sender(claimed, is_user=False, by_token=True)
         status = 407
         if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:

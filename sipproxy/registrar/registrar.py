@@ -15,6 +15,7 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed, split_quoted
 from sipproxy.sip.headers import NameAddr, parse_expires, parse_name_addr, parse_qvalue
 from sipproxy.sip.message import Request
+from sipproxy.sip.options import refuse_unknown
 
 if TYPE_CHECKING:
     from sipproxy.transaction.parties import Flow
@@ -58,7 +59,7 @@ class Registrar:
 
     def handle(self, request: Request, transaction: ServerTransaction, sender: Sender) -> Any:
         """Follow the steps of §10.3; the front door has been through 1 and 3."""
-        _check_require(request)
+        refuse_unknown(request, b"require", SUPPORTED)  # step 2
         aor = self._address_of_record(request, sender)
 
         def registered(known: bool) -> None:
@@ -208,13 +209,6 @@ def _kept_params(contact: NameAddr) -> bytes:
     pieces = split_quoted(contact.raw_params, b";")[1:]
     kept = [p for p in pieces if p.partition(b"=")[0].strip().lower() != b"expires"]
     return b"".join(b";" + piece for piece in kept)
-
-
-def _check_require(request: Request) -> None:
-    """Step 2, as §8.2.2.3 has it."""
-    unknown = [tag for tag in request.values(b"require") if tag.lower() not in SUPPORTED]
-    if unknown:
-        raise SipError(420, headers=[(b"Unsupported", b", ".join(unknown))])
 
 
 def _check_order(request: Request, binding: Binding) -> None:

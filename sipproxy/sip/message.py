@@ -72,7 +72,7 @@ _PARSED = {
     b"to": "_to",
     b"max-forwards": "_hops",
 }
-_METHODS = frozenset(
+METHODS = frozenset(
     b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE "
     b"UPDATE".split()
 )
@@ -378,7 +378,7 @@ def parse_start_line(line: bytes) -> Request | Response:
     pieces = line.split(b" ")
     if len(pieces) == 3:
         method, uri, version = pieces
-        if version == b"SIP/2.0" and method in _METHODS:
+        if version == b"SIP/2.0" and method in METHODS:
             return Request(method, uri, [], [])
         if is_token(method) and _version(version) is not None:
             return Request(method, uri, [], [], version=version.upper())

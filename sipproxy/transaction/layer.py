@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import MAGIC_COOKIE
-from sipproxy.sip.message import Request, Response
+from sipproxy.sip.message import METHODS, Request, Response
 from sipproxy.sip.parser import BadMessage, parse_datagram, parse_framed
 from sipproxy.sip.response import error_response, make_response
 from sipproxy.transaction.client import ClientTransaction, InviteClient, NonInviteClient
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # A request of ours has our Via before all else.
 _returned = re.compile(rb"(\S+) [^\r\n]* SIP/2\.0\r\nVia:[^\r\n]*?;branch=([^;,\s]+)").match
+
+
+_CANCELLABLE = tuple(sorted(METHODS - {b"ACK", b"CANCEL"}))
 
 
 class TransactionLayer:
@@ -161,9 +164,13 @@ class TransactionLayer:
             client.start()
         return client
 
-    def invited(self, cancel: Request) -> ServerTransaction | None:
-        """Return the INVITE's transaction that a CANCEL means, if there is one (§9.2)."""
-        return self._servers.get(_server_key(cancel, b"INVITE"))
+    def cancelled(self, cancel: Request) -> ServerTransaction | None:
+        """Return the transaction that a CANCEL means, of whatever method (§9.2)."""
+        for method in _CANCELLABLE:
+            server = self._servers.get(_server_key(cancel, method))
+            if server is not None:
+                return server
+        return None
 
     def claim(self, server: ServerTransaction, request: Request) -> bool:
         """Note that we are the UAS of a request; False if it is a merged one (§8.2.2.2)."""

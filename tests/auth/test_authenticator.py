@@ -298,7 +298,7 @@ class ConsumedTest(AuthenticatorCase):
         header = b"Proxy-Authorization"
         request = self.request((header, unknown), (header, self.answer(challenge)))
         self.assertEqual(self.authenticator.authenticate(request, REALM), ALICE)
-        self.assertEqual(request.raw_values(b"proxy-authorization"), [unknown])
+        self.assertEqual(request.raw_values(b"proxy-authorization"), [])  # all were for us
 
 
 class DeferredTest(AuthenticatorCase):

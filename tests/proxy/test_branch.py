@@ -170,6 +170,18 @@ class SendingTest(TableCase):
         self.assertEqual(self.statuses, [500])
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
+    @rows({"at once": False, "once connected": True})
+    def test_dialog_without_a_readable_to(self, later: bool) -> None:
+        """A token needs both parties of the dialog: a To that names none is the sender's fault."""
+        peer = self.server.client("198.51.100.7")
+        waiting = self.connecting() if later else None
+        bad = request(method="SUBSCRIBE", uri="sip:carol@b.test")
+        bad.put(b"To", b"<sip:>")
+        self.alice.send(bad)
+        if waiting is not None:
+            waiting.callback(peer.flow)
+        self.assertEqual((self.statuses, peer.received), ([400], []))
+
     def test_too_late(self) -> None:
         """A flow that comes when our patience is over is not used."""
         waiting = self.connecting()
@@ -250,5 +262,3 @@ class SendingTest(TableCase):
         peer = self.server.client("198.51.100.7")
         self.alice.send(request("Route: <sip:198.51.100.7;lr>"))
         self.assertEqual((len(peer.received), len(bob.received)), (1, 0))
-
-    test_route_before_the_flow_of_a_binding.todo = "a Target's flow wins over its request's Route"

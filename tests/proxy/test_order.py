@@ -216,3 +216,9 @@ class EntranceTest(FrontCase):
             octets = request(method="PUBLISH").encode().replace(b"bK-1", branch)
             self.client.send(octets.replace(b"To: <sip:bob@example.test>", b"To: <sip:b>;tag=2"))
         self.assertEqual((self.log.count("handler"), self.statuses), (2, []))
+
+    def test_cancel_of_what_is_no_invite(self) -> None:
+        """RFC 3261 §9.2, §16.10: 200 as long as it matches a transaction, and no effect."""
+        self.send("MESSAGE")
+        self.client.send(request(method="CANCEL"))
+        self.assertEqual(self.statuses, [200])

@@ -1,7 +1,8 @@
 """What a scenario says: its steps, and the patterns in what it expects.
 
 A scenario is a text file. ``#`` begins a comment; lines indented by four spaces belong to the step
-above them. A message is a start line after the colon, header lines, and after an empty line a body::
+above them. A message is a start line after the colon, header lines, and after an empty line a
+body::
 
     config:
         [federation]
@@ -22,11 +23,11 @@ above them. A message is a start line after the colon, header lines, and after a
     after 10 seconds
     alice receives nothing
 
-What a sender does not write is filled in; ``Name: -`` leaves a header out, or expects that it is not
-there. What is expected of a header is expected of all its lines, in their order. ``{any}`` stands for
-anything; any other name in braces is noted where it is first received, and the same from then on.
-In what is sent, ``{new}`` is a fresh branch and ``{flipped NAME}`` a noted text with a letter
-changed.
+What a sender does not write is filled in; ``Name: -`` leaves a header out, or expects that it is
+not there. What is expected of a header is expected of all its lines, in their order. ``{any}``
+stands for anything; any other name in braces is noted where it is first received, and the same from
+then on. In what is sent, ``{new}`` is a fresh branch and ``{flipped NAME}`` a noted token with a
+letter changed.
 """
 
 from __future__ import annotations

@@ -137,6 +137,13 @@ class AckTests(LayerCase):
 class CancelTests(LayerCase):
     """§9.2: a CANCEL means the INVITE with its branch and sent-by."""
 
+    def test_whatever_the_method(self) -> None:
+        """§9.2: a CANCEL matches any transaction but those of CANCEL and ACK."""
+        self.arrive(b"MESSAGE", Via=VIA)
+        self.arrive(b"CANCEL", Via=VIA)
+        message = self.user.transactions[0]
+        self.assertIs(self.layer.cancelled(self.user.requests[-1]), message)
+
     @rows({"branch of RFC 3261": VIA, "branch of RFC 2543": VIA_2543, "no branch": VIA[:28]})
     def test_found(self, via: bytes) -> None:
         self.arrive(b"INVITE", Via=via)
@@ -144,19 +151,19 @@ class CancelTests(LayerCase):
         invite, _ = self.user.transactions
         cancel = self.user.requests[-1]
         self.assertEqual(cancel.method, b"CANCEL")
-        self.assertIs(self.layer.invited(cancel), invite)
+        self.assertIs(self.layer.cancelled(cancel), invite)
 
     @rows(
         {
             "another branch": (b"INVITE", VIA + b"x"),
             "another sent-by": (b"INVITE", VIA.replace(b"host", b"ghost")),
-            "no INVITE": (b"MESSAGE", VIA),
+            "a method of nobody's": (b"FETCH", VIA),
         }
     )
     def test_not_found(self, method: bytes, via: bytes) -> None:
         self.arrive(method, Via=via)
         self.arrive(b"CANCEL")
-        self.assertIsNone(self.layer.invited(self.user.requests[-1]))
+        self.assertIsNone(self.layer.cancelled(self.user.requests[-1]))
 
 
 class Rfc2543Tests(LayerCase):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -192,7 +192,7 @@ class SiteCase(TestCase):
         found: list[bytes] = []
 
         def ready() -> bool:
-            with would_block():
+            with suppress(BlockingIOError):
                 found.append(plain.recv(65535))
             return bool(found)
 
@@ -204,7 +204,7 @@ class SiteCase(TestCase):
         found: list[socket.socket] = []
 
         def ready() -> bool:
-            with would_block():
+            with suppress(BlockingIOError):
                 found.append(listening.accept()[0])
             return bool(found)
 
@@ -223,12 +223,3 @@ class SiteCase(TestCase):
         """Return the flow to a URI once it is there."""
         found = site.reach(uri, size)
         return await found if isinstance(found, Deferred) else found
-
-
-@contextmanager
-def would_block() -> Iterator[None]:
-    """Let nothing to read be no error."""
-    try:
-        yield
-    except BlockingIOError:
-        pass
