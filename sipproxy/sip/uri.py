@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from functools import lru_cache
 
 from sipproxy.sip.grammar import HOST, malformed, unescape
 
@@ -81,15 +80,7 @@ class Uri:
 
 
 def parse_uri(raw: bytes) -> Uri:
-    """Parse a URI; raises `SipError` 400 where the grammar of RFC 3261 §25.1 is broken.
-
-    The same few users are asked for again and again: short URIs are remembered. What comes back is
-    not to be changed.
-    """
-    return _remembered(raw) if len(raw) <= _SHORT else _parse(raw)
-
-
-def _parse(raw: bytes) -> Uri:
+    """Parse a URI; raises `SipError` 400 where the grammar of RFC 3261 §25.1 is broken."""
     match = _sip(raw)
     if match is None:
         return _parse_other(raw)
@@ -107,10 +98,6 @@ def _parse(raw: bytes) -> Uri:
         _parse_uri_params(params) if params else None,
         headers or b"",
     )
-
-
-_SHORT = 64  # octets; with the number below this bounds the memory that strangers can fill
-_remembered = lru_cache(maxsize=20_000)(_parse)
 
 
 def _parse_other(raw: bytes) -> Uri:
