@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sipproxy.sip.errors import SipError
-from sipproxy.sip.grammar import unescape
+from sipproxy.sip.grammar import malformed, unescape
 from sipproxy.sip.headers import NameAddr, parse_name_addr
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri, address_of_record
@@ -126,4 +126,7 @@ def next_route(request: Request) -> NameAddr | None:
     """Return the topmost Route value; raises `SipError` 400."""
     if b"route" not in request.names:
         return None
-    return parse_name_addr(request.first_value(b"route"))
+    route = parse_name_addr(request.first_value(b"route"))
+    if not route.uri.is_sip:
+        raise malformed("Route")
+    return route

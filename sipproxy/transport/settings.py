@@ -19,7 +19,7 @@ class Listen(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The ``[limits]`` table: sizes in bytes, times in seconds."""
 
-    head: int = 32768  # beyond: 513
+    head: int = 32768  # on streams; beyond: 513 (a datagram may fill what UDP allows, §18.1.1)
     body: int = 1048576  # on streams; beyond: 413
     write_queue: int = 1048576  # a peer that lets more wait loses its connection
     write_stall: float = 30.0  # so does one that reads nothing for this long
