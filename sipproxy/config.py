@@ -16,7 +16,7 @@ from sipproxy.auth.settings import Auth, Federation, Route
 from sipproxy.proxy.settings import Proxy
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_host
-from sipproxy.sip.uri import parse_uri
+from sipproxy.sip.uri import canonical_host, parse_uri
 from sipproxy.transport.identity import sent_by
 from sipproxy.transport.settings import Limits, Listen
 
@@ -200,7 +200,7 @@ def _check(config: Config) -> None:
         raise config.error("listen", "nothing to listen on: add a [[listen]] table")
     for index, listen in enumerate(settings.listen):
         _check_listen(config, f"listen[{index}]", listen)
-    taken = {name.lower() for name in settings.domains}
+    taken = {canonical_host(name.encode()) for name in settings.domains}
     for index, route in enumerate(settings.route):
         _check_route(config, f"route[{index}]", route, taken)
     _check_numbers(config)
@@ -229,12 +229,13 @@ def _check_listen(config: Config, key: str, listen: Listen) -> None:
         raise config.error(f"{key}.advertise", f"{listen.advertise!r} is no host[:port]") from None
 
 
-def _check_route(config: Config, key: str, route: Route, taken: set[str]) -> None:
+def _check_route(config: Config, key: str, route: Route, taken: set[bytes]) -> None:
     _check_host(config, f"{key}.domain", route.domain)
-    if route.domain.lower() in taken:
+    domain = canonical_host(route.domain.encode())
+    if domain in taken:
         problem = f"{route.domain} is in domains, or in a [[route]] before: remove one"
         raise config.error(f"{key}.domain", problem)
-    taken.add(route.domain.lower())
+    taken.add(domain)
     try:
         uri = parse_uri(route.to.encode())
     except SipError:

@@ -47,10 +47,11 @@ class Target:
     ``uri`` becomes the Request-URI as it is. ``routes`` are name-addr values pushed before any
     Route. The request goes to the first Route value where it has one, else by ``flow``, else to
     ``hop`` (a URI), else to the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own
-    device, so that silence means 480 and not 504.
+    device, so that silence means 480 and not 504; ``past_routes`` that the flow is the way even
+    where a Route names another.
     """
 
-    __slots__ = ("flow", "hop", "is_user", "routes", "uri")
+    __slots__ = ("flow", "hop", "is_user", "past_routes", "routes", "uri")
 
     def __init__(
         self,
@@ -59,11 +60,13 @@ class Target:
         flow: Flow | None = None,
         hop: Uri | None = None,
         is_user: bool = False,
+        past_routes: bool = False,
     ) -> None:
         self.uri = uri
         self.routes = routes
         self.flow = flow
         self.hop = hop
+        self.past_routes = past_routes
         self.is_user = is_user
 
 
@@ -72,15 +75,19 @@ class Sender:
 
     ``aor`` is the canonical address-of-record in From, empty for none; ``is_user`` says that it is
     one of ours and proven (or that ``[auth] required`` is false); ``by_token`` that the request
-    belongs to a dialog that we have admitted.
+    belongs to a dialog that we have admitted, and ``peer_is_proven`` that the dialog's other side
+    is a user of ours, too.
     """
 
-    __slots__ = ("aor", "by_token", "is_user")
+    __slots__ = ("aor", "by_token", "is_user", "peer_is_proven")
 
-    def __init__(self, aor: bytes, is_user: bool, by_token: bool = False) -> None:
+    def __init__(
+        self, aor: bytes, is_user: bool, by_token: bool = False, peer_is_proven: bool = False
+    ) -> None:
         self.aor = aor
         self.is_user = is_user
         self.by_token = by_token
+        self.peer_is_proven = peer_is_proven
 
 
 class IComponentFactory(Interface):
@@ -108,7 +115,13 @@ class IHost(Interface):
         """Return the monotonic time in seconds."""
 
     def wake(sleeper: Sleeper, seconds: float) -> None:
-        """Call ``sleeper.woken`` in so many seconds, to the tick."""
+        """Call ``sleeper.woken`` in so many seconds, to the tick.
+
+        A sleeper has one appointment, the one that it made last.
+        """
+
+    def forget(sleeper: Sleeper) -> None:
+        """Drop a sleeper and its appointment, if it has one; it is held no longer."""
 
     def random(length: int) -> bytes:
         """Return ``length`` random octets."""

@@ -81,9 +81,13 @@ class Node:
         self.wheel = Wheel(self._raised)
         self.ticker = Ticker(reactor, self.wheel)
         self.layer = TransactionLayer(
-            self.wheel, timers(TICK, settings.transactions.linger), self._tag, self.identity.sent
+            self.wheel,
+            timers(TICK, settings.transactions.linger),
+            self._tag,
+            self.identity.sent,
+            settings.limits.transactions,
         )
-        self.network = network(reactor, settings.limits, self.layer, self.ticker.wake, self.random)
+        self.network = network(reactor, settings.limits, self.layer, self.ticker, self.random)
         self.network.adopt(bound)
         self.core = Core(
             settings.proxy,
@@ -140,7 +144,9 @@ class Node:
     def _authenticator(self) -> Authenticator | None:
         if not self.settings.auth.required:
             return None
-        return Authenticator(self.settings.auth, self.credentials, self.now, self.random)
+        return Authenticator(
+            self.settings.auth, self.credentials, self.identity.canonical, self.now, self.random
+        )
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
@@ -173,6 +179,10 @@ class Node:
     def wake(self, sleeper: Sleeper, seconds: float) -> None:
         """Call ``sleeper.woken`` in so many seconds, to the tick."""
         self.ticker.wake(sleeper, seconds)
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """Drop a sleeper and its appointment."""
+        self.ticker.forget(sleeper)
 
     def respond(
         self,

@@ -167,6 +167,10 @@ FAULTS = {
         route(domain='"Example.test"'),
         "route[0].domain: Example.test is in domains, or in a [[route]] before: remove one",
     ),
+    "route: a domain of ours with a final dot": (
+        route(domain='"example.test."'),
+        "route[0].domain: example.test. is in domains, or in a [[route]] before: remove one",
+    ),
     "route: twice": (
         ROUTE + '[[route]]\ndomain = "B.test"\nto = "sip:c.test"',
         "route[1].domain: B.test is in domains, or in a [[route]] before: remove one",

@@ -138,6 +138,15 @@ class Host(SynchronousTestCase):
         (at,) = sleeper.woken_at
         self.assertTrue(2.0 <= at <= 2.0 + 2 * TICK, at)
 
+    def test_forget(self) -> None:
+        sleeper = Sleeper(self.server.clock)
+        held = len(self.host.wheel)
+        self.host.wake(sleeper, 2.0)
+        self.host.forget(sleeper)
+        self.assertEqual(len(self.host.wheel), held)
+        self.server.advance(5)
+        self.assertEqual(sleeper.woken_at, [])
+
     def test_a_sleeper_that_raises_wakes_nobody_else(self) -> None:
         class Bad(Sleeper):
             def woken(self) -> None:

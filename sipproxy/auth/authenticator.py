@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
 from typing import Any
 
 from sipproxy.auth.settings import Auth
@@ -12,27 +13,32 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import parse_authorization
 from sipproxy.sip.message import Request
 from sipproxy.sip.nonces import FORGED, STALE, Nonces
-from sipproxy.sip.uri import address_of_record, parse_uri
+from sipproxy.sip.uri import Uri, parse_uri
 
 _CHALLENGE = {401: b"WWW-Authenticate", 407: b"Proxy-Authenticate"}
 _CREDENTIALS = {401: b"authorization", 407: b"proxy-authorization"}
+_TRIES = 8  # whoever sends more credentials for one realm is guessing
+Params = dict[bytes, bytes]
 
 
 class Authenticator:
     """Asks for credentials, and tells which user has proven to know a password.
 
-    ``now`` is monotonic, in seconds; ``random`` gives so many random octets.
+    ``canonical`` gives the one form of an address-of-record; ``now`` is monotonic, in seconds;
+    ``random`` gives so many random octets.
     """
 
     def __init__(
         self,
         settings: Auth,
         credentials: ICredentialStore,
+        canonical: Callable[[Uri], bytes],
         now: Callable[[], float],
         random: Callable[[int], bytes],
     ) -> None:
         self._algorithms = settings.algorithms
         self._credentials = credentials
+        self._canonical = canonical
         self._now = now
         self._random = random
         self._nonces = Nonces(random(32), settings.nonce_lifetime)
@@ -40,49 +46,84 @@ class Authenticator:
     def authenticate(self, request: Request, realm: bytes, status: int = 407) -> Any:
         """Return the address-of-record whose password the request proves, or a Deferred of it.
 
-        A registrar asks with 401, a proxy with 407 (§22.1): ``status``. Raises that as a
-        `SipError`, 400 for credentials that cannot be read, and 403 for credentials made for
-        another resource.
+        A registrar asks with 401, a proxy with 407 (§22.1): ``status``. Of several credentials for
+        the realm one has to be good. Raises what the last one comes to, as a `SipError`: the
+        challenge, or 403 where it was made for another resource.
         """
-        found = self._own_credentials(request, _CREDENTIALS[status], realm)
-        if found is None:
-            raise self._challenge(status, realm)
-        params, algorithm = found
-        if self._nonces.judge(params[b"nonce"], realm, self._now()) == FORGED:
-            raise self._challenge(status, realm)
-        if not _same_resource(params[b"uri"], request):
-            raise SipError(403, "Credentials Are For Another Resource")
-        aor = params[b"username"] + b"@" + realm
-
-        def proven(secret: bytes | None) -> bytes:
-            self._prove(status, request.method, realm, params, algorithm, secret)
-            if status == 407:
-                consume(request, (realm,))
-            return aor
-
-        return then(self._credentials.secret(aor, algorithm), proven)
+        usable = self._own_credentials(request, _CREDENTIALS[status], realm)
+        return self._try(islice(usable, _TRIES), request, realm, status, None)
 
     def _own_credentials(
         self, request: Request, header: bytes, realm: bytes
-    ) -> tuple[dict[bytes, bytes], str] | None:
-        """Return the credentials for our realm and an algorithm that we offer."""
+    ) -> Iterator[tuple[Params, str]]:
+        """Find the credentials for our realm and an algorithm that we offer."""
         for value in request.raw_values(header):
-            params = parse_authorization(value).params
+            params = _digest(value)
             algorithm = named_algorithm(params)
             if (
                 params.get(b"realm") == realm
                 and algorithm in self._algorithms
                 and is_complete(params)
             ):
-                return params, algorithm
-        return None
+                yield params, algorithm
+
+    def _try(
+        self,
+        usable: Iterator[tuple[Params, str]],
+        request: Request,
+        realm: bytes,
+        status: int,
+        refusal: SipError | None,
+    ) -> Any:
+        """Try the next credentials; ``refusal`` is what those before them came to."""
+        params, algorithm = next(usable, (None, ""))
+        if params is None:
+            raise refusal or self._challenge(status, realm)
+        aor = params[b"username"] + b"@" + realm
+
+        def proven(secret: bytes | None) -> Any:
+            try:
+                self._prove(status, request.method, realm, params, algorithm, secret)
+            except SipError as error:
+                return self._try(usable, request, realm, status, error)
+            if status == 407:
+                consume(request, (realm,))
+            return aor
+
+        try:
+            self._check(status, request, realm, params)
+        except SipError as error:
+            return self._try(usable, request, realm, status, error)
+        return then(self._credentials.secret(aor, algorithm), proven)
+
+    def _check(self, status: int, request: Request, realm: bytes, params: Params) -> None:
+        """Refuse what no password can make good."""
+        if self._nonces.judge(params[b"nonce"], realm, self._now()) == FORGED:
+            raise self._challenge(status, realm)
+        try:
+            if self._is_same_resource(params[b"uri"], request):
+                return
+        except SipError:  # a uri that is none
+            raise self._challenge(status, realm) from None
+        raise SipError(403, "Credentials Are For Another Resource")
+
+    def _is_same_resource(self, uri: bytes, request: Request) -> bool:
+        """Tell whether the digest was made for this request; raises `SipError` 400.
+
+        Clients write the same resource with and without port and parameters, and by any name of
+        ours: the address-of-record counts (RFC 7616 §3.4.6, 8760 §2.6).
+        """
+        if uri == request.raw_uri:
+            return True
+        other = parse_uri(uri)
+        return other.is_sip and self._canonical(other) == self._canonical(request.uri)
 
     def _prove(
         self,
         status: int,
         method: bytes,
         realm: bytes,
-        params: dict[bytes, bytes],
+        params: Params,
         algorithm: str,
         secret: bytes | None,
     ) -> None:
@@ -101,21 +142,22 @@ class Authenticator:
         return SipError(status, headers=[(_CHALLENGE[status], value) for value in values])
 
 
-def _same_resource(uri: bytes, request: Request) -> bool:
-    """Tell whether the digest was made for this request (RFC 7616 §3.4.6).
+def _digest(value: bytes) -> Params:
+    """Return what credentials say; nothing where they are no digest, or malformed.
 
-    Clients write the same resource with and without port and parameters: user and host count.
+    A proxy has no business with what it does not use (RFC 3261 §16.3 step 1).
     """
-    if uri == request.raw_uri:
-        return True
-    return address_of_record(parse_uri(uri)) == address_of_record(request.uri)
+    try:
+        return parse_authorization(value).params
+    except SipError:
+        return {}
 
 
 def consume(request: Request, realms: Collection[bytes]) -> None:
     """Take out the credentials that are for us; others stay as they are (RFC 3261 §22.3)."""
     header = _CREDENTIALS[407]
     for index in reversed(range(len(request.names))):
-        if request.names[index] == header:
-            params = parse_authorization(request.line_value(index)).params
-            if params.get(b"realm") in realms:
-                del request.names[index], request.lines[index]
+        if request.names[index] != header:
+            continue
+        if _digest(request.line_value(index)).get(b"realm") in realms:
+            del request.names[index], request.lines[index]

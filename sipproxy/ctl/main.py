@@ -16,7 +16,7 @@ from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.socket import NotRunning, Refused, ask
 from sipproxy.sip.uri import canonical_host
-from sipproxy.store.accounts import AccountError, AccountTable, split_aor
+from sipproxy.store.accounts import FILE, AccountError, AccountTable, split_aor
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -77,8 +77,19 @@ def _change(context: click.Context, change: Any) -> None:
         ask(config.data, "reload-accounts")
     except NotRunning:
         return
-    except (AccountError, Refused, OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        fail(unusable(config, error))
+    except (AccountError, Refused, OSError) as error:
         fail(error)
+
+
+def unusable(config: Config, error: sqlite3.Error) -> str:
+    """Say that the account table cannot be used, and what to do."""
+    if isinstance(error, sqlite3.OperationalError):  # locked, read-only, a full disk
+        remedy = "see who has it open, that it can be written, and that the disk is not full"
+    else:
+        remedy = "restore it from a backup, or move it away and add the accounts anew"
+    return f"{config.data / FILE}: {error}; {remedy}"
 
 
 def _password(given: str | None, from_stdin: bool) -> str:
@@ -142,9 +153,12 @@ def user_del(context: click.Context, aor: str) -> None:
 @click.pass_context
 def user_list(context: click.Context, as_json: bool) -> None:
     """List accounts."""
+    config = configured(context)
     try:
-        accounts = [aor for aor, _ in AccountTable(configured(context).data).rows()]
-    except (OSError, sqlite3.Error) as error:
+        accounts = [aor for aor, _ in AccountTable(config.data).rows()]
+    except sqlite3.Error as error:
+        fail(unusable(config, error))
+    except OSError as error:
         fail(error)
     rows = [{"account": aor.decode("utf-8", "replace")} for aor in accounts]
     show(rows, as_json, "no accounts; add one with `sipctl user add user@domain`")

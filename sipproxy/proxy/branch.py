@@ -8,7 +8,8 @@ from twisted.python.failure import Failure
 
 from sipproxy.interfaces import Target, is_deferred
 from sipproxy.proxy.core import Core
-from sipproxy.proxy.routing import dialog_of, next_route, put_routes
+from sipproxy.proxy.passage import RecordRoute
+from sipproxy.proxy.routing import next_route, put_routes
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri
 from sipproxy.transaction.parties import ClientUser
@@ -17,7 +18,6 @@ from sipproxy.transport.resolver import Unreachable
 if TYPE_CHECKING:
     from sipproxy.transaction.client import ClientTransaction
     from sipproxy.transaction.parties import Flow
-    from sipproxy.transport.network import AnyFlow
 
 # NOTIFY too: a subscriber's route set comes of it (RFC 6665 §4.3, §4.4.1). Never MESSAGE.
 DIALOG_FORMING = frozenset((b"INVITE", b"SUBSCRIBE", b"REFER", b"NOTIFY"))
@@ -42,19 +42,26 @@ class Branch:
     """A branch of a request: the copy for one target, and who waits for its answer.
 
     ``near`` is the flow that the request came by, if it came from elsewhere: its socket is taken if
-    it fits, and a Record-Route token names it where it is the only way back.
+    it fits. ``record_route`` is there for a request that forms a dialog.
     """
 
-    __slots__ = ("_branch", "_core", "_known", "_near", "_user", "copy")
+    __slots__ = ("_branch", "_core", "_known", "_near", "_record_route", "_user", "copy")
 
     def __init__(
-        self, core: Core, copy: Request, branch: bytes, user: BranchUser, near: Flow | None
+        self,
+        core: Core,
+        copy: Request,
+        branch: bytes,
+        user: BranchUser,
+        near: Flow | None,
+        record_route: RecordRoute | None = None,
     ) -> None:
         self.copy = copy
         self._core = core
         self._branch = branch
         self._user = user
         self._near = near
+        self._record_route = record_route
         self._known = False
 
     def send(self, flow: Flow | None, hop: Uri | None) -> None:
@@ -88,31 +95,13 @@ class Branch:
         if self._user.is_over:
             return
         copy, our = self.copy, flow.sent_by
-        if copy.method in DIALOG_FORMING and self._near is not None:
-            self._record_route(flow, self._near)
+        if self._record_route is not None:
+            copy.push(b"Record-Route", self._record_route.value(flow, self._known))
         if flow.reliable and b"content-length" not in copy.names:
             copy.append(b"Content-Length", b"%d" % len(copy.body))  # step 9
         via = (flow.via_transport, our.host, our.port, self._branch)
         copy.insert(0, b"Via", b"SIP/2.0/%s %s:%d;branch=%s" % via)
         self._user.sent(self._core.layer.send(copy, self._branch, flow, self._user))
-
-    def _record_route(self, flow: AnyFlow, near: Flow) -> None:
-        """Stay on the path of the dialog, with a token that admits it (step 4).
-
-        The token names the flow of a side that can be reached by it alone: a client that is
-        adjacent and came by a stream or with ``rport``, a target that is a flow.
-        """
-        copy, network = self.copy, self._core.network
-        adjacent = len(copy.values(b"via")) == 1
-        up = b""
-        if adjacent and (near.reliable or b"rport" in copy.via.params):
-            up = network.name(near)
-        down = network.name(flow) if self._known else b""
-        token = self._core.tokens.make(up, down, dialog_of(copy))
-        transport = b";transport=tcp" if near.reliable and flow.reliable else b""
-        our = flow.sent_by
-        value = b"<sip:%s@%s:%d%s;lr>" % (token, our.host, our.port, transport)
-        copy.push(b"Record-Route", value)
 
 
 def prepared(
@@ -131,8 +120,10 @@ def prepared(
     if target.routes:
         put_routes(copy, [*target.routes, *request.values(b"route")])
     route = next_route(copy)
+    if target.flow is not None and (route is None or target.past_routes):
+        return copy, None
     if route is None:
-        return copy, None if target.flow is not None else target.hop or copy.uri
+        return copy, target.hop or copy.uri
     if not route.uri.is_loose_router:  # a strict router wants itself in the Request-URI
         put_routes(copy, [*copy.values(b"route")[1:], b"<" + copy.raw_uri + b">"])
         copy.retarget(route.raw_uri)

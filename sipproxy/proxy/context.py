@@ -21,6 +21,9 @@ class Upstream(Protocol):
     def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
         """Send a response of our own upstream."""
 
+    def forget(self, context: ResponseContext) -> None:
+        """A context is over: nobody needs to wake it."""
+
 
 class ResponseContext:
     """What a stateful proxy knows of a non-INVITE request that it forwarded (RFC 3261 §16.7).
@@ -137,7 +140,7 @@ class ResponseContext:
         request, server = self._request, self._server
         self._request = self._server = None
         self._clients, self._finals = [], []
-        self.due = 0
+        self._upstream.forget(self)
         if request is None or server is None:
             return
         if isinstance(answer, Response):

@@ -75,4 +75,6 @@ class Core:
         except Exception:
             self.log.failure("a bug, met by {octets!r}", octets=response.encode())
             response = make_response(request, 500, self.layer.tag(request))
+        if server.path.reliable and b"content-length" not in response.names:
+            response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14
         server.respond(response)

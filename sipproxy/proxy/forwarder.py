@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from sipproxy.interfaces import IForwarder, Sender, Target
-from sipproxy.proxy.branch import Branch, prepared
+from sipproxy.proxy.branch import DIALOG_FORMING, Branch, prepared
 from sipproxy.proxy.context import ResponseContext
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.loops import breadth, new_branch, refuse_loop, second_part, shares
+from sipproxy.proxy.passage import RecordRoute
 from sipproxy.sip.message import Request, Response
 
 if TYPE_CHECKING:
@@ -41,12 +42,15 @@ class Forwarder:
             refuse_loop(request, second, core.identity)
         widths = shares(breadth(request, core.settings.max_breadth), len(targets))
         silent = 480 if targets[0].is_user else 504
+        record_route = None
+        if request.method in DIALOG_FORMING and near is not None:
+            record_route = RecordRoute(core, request, sender, near)
         context = ResponseContext(self, request, transaction, len(targets), silent)
         core.wheel.wake(context, self._patience)
         for target, width in zip(targets, widths, strict=True):
             copy, hop = prepared(request, target, width, core.settings.max_forwards)
             branch = new_branch(core.random(8), second)
-            Branch(core, copy, branch, context, near).send(target.flow, hop)
+            Branch(core, copy, branch, context, near, record_route).send(target.flow, hop)
 
     # Upstream
 
@@ -57,3 +61,7 @@ class Forwarder:
     def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
         """Send a response of our own upstream."""
         self._core.respond(request, server, status)
+
+    def forget(self, context: ResponseContext) -> None:
+        """A context is over."""
+        self._core.wheel.forget(context)

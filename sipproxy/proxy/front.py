@@ -19,9 +19,11 @@ from sipproxy.interfaces import (
 )
 from sipproxy.proxy.branch import DIALOG_FORMING
 from sipproxy.proxy.core import Core
-from sipproxy.proxy.routing import Passage, preprocess
+from sipproxy.proxy.passage import Passage
+from sipproxy.proxy.routing import preprocess
 from sipproxy.proxy.senders import Senders
 from sipproxy.sip.errors import SipError
+from sipproxy.sip.grammar import malformed
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import refuse_unknown
 
@@ -137,9 +139,9 @@ class Front:
             raise SipError(503, headers=[(b"Retry-After", b"10")])
         if request.method == b"CANCEL":
             return self._cancel(request, transaction)
-        _check_addresses(request)
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
+        _check_addresses(request)
         if self._is_ping(request):
             return self._answer_ping(request, transaction)
         visit = Visit(request, transaction, passage, self._handler(request))
@@ -177,17 +179,23 @@ class Front:
         return self._routed(visit) if target is None else self._forward([target], visit)
 
     def _by_token(self, visit: Visit) -> Target | None:
-        """Return the flow that a token names for the other side of a dialog, if there is one."""
-        network, arrived = self._core.network, visit.transaction.flow
-        if visit.passage is None or arrived is None or b"route" in visit.request.names:
+        """Return the flow to the other side of a dialog, where the request has to take it.
+
+        A proven user of ours may be led elsewhere by Route and Request-URI. A foreign party goes to
+        the other side by the flow that the dialog began with, and nowhere else.
+        """
+        passage = visit.passage
+        if passage is None:
             return None
-        name = visit.passage.other_side(network.name(arrived))
-        if not name:
+        side, is_routed = passage.other, b"route" in visit.request.names
+        if visit.sender.is_user and (is_routed or not side.is_by_flow):
             return None
-        flow = network.find(name)
+        if is_routed and side.is_by_flow:
+            raise SipError(403, "Route Leads Out Of The Dialog")
+        flow = self._core.network.find(side.name)
         if flow is None:
             raise SipError(430)  # RFC 5626 §5.3.1
-        return Target(visit.request.raw_uri, flow=flow, is_user=True)
+        return Target(visit.request.raw_uri, flow=flow, is_user=True, past_routes=True)
 
     def _routed(self, visit: Visit) -> Any:
         """Ask the routers that are left."""
@@ -233,5 +241,7 @@ def _check_addresses(request: Request) -> None:
     """§16.3 steps 1 and 2: what the parser has left to check."""
     if not request.uri.is_sip or request.uri.scheme == b"sips":
         raise SipError(416)
+    if request.uri.headers:  # a strict router's last Route value may have them (§19.1.1)
+        raise malformed("Request-URI")
     if request.method in DIALOG_FORMING:
         _ = request.to.uri  # our token will name both parties

@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sipproxy.proxy.passage import Passage, read_token
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed, unescape
 from sipproxy.sip.headers import NameAddr, parse_name_addr
 from sipproxy.sip.message import Request
-from sipproxy.sip.uri import Uri, address_of_record
+from sipproxy.sip.uri import Uri
 
 if TYPE_CHECKING:
     from sipproxy.transport.identity import Identity
     from sipproxy.transport.tokens import FlowTokens
-
-
-class Passage:
-    """What our own Route values said: the two flows of an admitted dialog, by name."""
-
-    __slots__ = ("downstream", "upstream")
-
-    def __init__(self, upstream: bytes, downstream: bytes) -> None:
-        self.upstream = upstream
-        self.downstream = downstream
-
-    def other_side(self, arrived: bytes) -> bytes:
-        """Return the flow to send on by for a request that came by the flow ``arrived``.
-
-        A side without a flow is reached by its own URIs: then the request is for the other one,
-        unless it came from there.
-        """
-        if arrived == self.downstream:
-            return self.upstream
-        if arrived == self.upstream or not self.upstream:
-            return self.downstream
-        return self.downstream or self.upstream
 
 
 def preprocess(request: Request, identity: Identity, tokens: FlowTokens) -> Passage | None:
@@ -57,22 +36,13 @@ def preprocess(request: Request, identity: Identity, tokens: FlowTokens) -> Pass
     return passage
 
 
-def dialog_of(request: Request) -> bytes:
-    """Return what names the dialog of a request, from either side: Call-ID and both parties.
-
-    The parties are part of it so that a token lets nobody speak in a third one's name.
-    """
-    parties = sorted(address_of_record(end.uri) for end in (request.from_, request.to))
-    return b"\0".join((request.call_id, *parties))
-
-
 def _read(uri: Uri, request: Request, tokens: FlowTokens) -> Passage | None:
     if uri.user is None:
         return None
-    names = tokens.read(uri.user, dialog_of(request))
-    if names is None:
+    passage = read_token(uri.user, request, tokens)
+    if passage is None:
         raise SipError(403, "Route Is Not Ours")
-    return Passage(*names)
+    return passage
 
 
 def _repair(request: Request, identity: Identity, tokens: FlowTokens) -> Passage | None:
@@ -80,12 +50,13 @@ def _repair(request: Request, identity: Identity, tokens: FlowTokens) -> Passage
     uri = request.uri
     if b"route" not in request.names or not uri.is_loose_router or uri.user is None:
         return None
-    if not identity.is_us(uri) or tokens.read(uri.user, dialog_of(request)) is None:
+    if not identity.is_us(uri):
         return None
-    passage = _read(uri, request, tokens)
-    routes = request.values(b"route")
-    request.retarget(parse_name_addr(routes.pop()).raw_uri)
-    put_routes(request, routes)
+    passage = read_token(uri.user, request, tokens)
+    if passage is not None:
+        routes = request.values(b"route")
+        request.retarget(parse_name_addr(routes.pop()).raw_uri)
+        put_routes(request, routes)
     return passage
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sipproxy.auth.authenticator import consume
 from sipproxy.interfaces import Sender, then
 from sipproxy.proxy.core import Core
-from sipproxy.proxy.routing import Passage
+from sipproxy.proxy.passage import Passage
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import unescape
 from sipproxy.sip.message import Request
@@ -28,35 +28,58 @@ class Senders:
         self._authenticator = authenticator
 
     def identify(self, request: Request, flow: Flow | None, passage: Passage | None) -> Any:
-        """Return the `Sender`, or a Deferred of it; raises `SipError` 401, 403 or 407."""
+        """Return the `Sender`, or a Deferred of it; raises `SipError` 401, 403 or 407.
+
+        A token admits a foreign party to its dialog. For a user of ours it takes the place of
+        credentials only where the request came by that user's own flow.
+        """
         identity = self._core.identity
         uri = request.from_.uri
-        realm = identity.domain_of(uri)
-        claimed = unescape(uri.user or b"") + b"@" + (realm or uri.host)
-        if passage is not None:
-            if b"proxy-authorization" in request.names:
-                consume(request, identity.domains)  # unasked for, and nobody else's business
-            return Sender(claimed, is_user=False, by_token=True)
+        realm = identity.realm_of(uri)
+        aor = unescape(uri.user or b"") + b"@" + (realm or uri.host)
+        if passage is not None and (sender := self._admitted(request, flow, passage, aor, realm)):
+            return sender
         status = 407
         if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:
             realm, status = realm or ours, 401
         if realm is None:
-            return self._foreign(request, claimed, uri.host, flow)
+            return self._foreign(request, aor, uri.host, flow)
         if self._authenticator is None:
-            return Sender(claimed, is_user=True)
+            return _sender(aor, passage)
 
-        def proven(aor: bytes) -> Sender:
-            if aor != claimed:
+        def proven(user: bytes) -> Sender:
+            if user != aor:
                 raise SipError(403, "From Is Not The Authenticated User")
-            return Sender(aor, is_user=True)
+            return _sender(aor, passage)
 
         return then(self._authenticator.authenticate(request, realm, status), proven)
+
+    def _admitted(
+        self,
+        request: Request,
+        flow: Flow | None,
+        passage: Passage,
+        aor: bytes,
+        realm: bytes | None,
+    ) -> Sender | None:
+        if realm is None:
+            return Sender(aor, is_user=False, by_token=True)
+        if flow is None:
+            return None
+        arrived = self._core.network.name(flow)
+        if not passage.proves(arrived, flow.reliable, request.method):
+            return None
+        if b"proxy-authorization" in request.names:
+            consume(request, self._core.identity.domains)  # unasked for, and nobody else's business
+        return _sender(aor, passage)
 
     def _foreign(self, request: Request, aor: bytes, domain: bytes, flow: Flow | None) -> Any:
         """A stranger reaches our users by the federation policy, and nobody else."""
         is_ours = self._core.identity.domain_of(request.uri) is not None
         if not is_ours or b"route" in request.names or flow is None:
             raise SipError(403, "Relaying Denied")
+        if not domain:
+            raise SipError(403, "From Names No Domain")
 
         def judged(may_send: bool) -> Sender:
             if not may_send:
@@ -64,3 +87,11 @@ class Senders:
             return Sender(aor, is_user=False)
 
         return then(self._core.peers.may_send(domain, flow.host), judged)
+
+
+def _sender(aor: bytes, passage: Passage | None) -> Sender:
+    """Return a proven user of ours, inside a dialog that we know or outside."""
+    if passage is None:
+        return Sender(aor, is_user=True)
+    peer_is_proven = passage.other.is_proven
+    return Sender(aor, is_user=True, by_token=True, peer_is_proven=peer_is_proven)

@@ -93,7 +93,7 @@ class LocationTable:
         if record.bindings:
             self._sleep(record)
         else:
-            record.due = 0
+            self._host.forget(record)
             self._records.pop(record.aor, None)
         for changed in self._watchers:
             changed(record.aor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed, parse_number
 from sipproxy.sip.message import (
@@ -19,6 +21,7 @@ _SINGLE = frozenset(
     b"from to call-id cseq max-forwards max-breadth content-length content-type expires "
     b"min-expires event subscription-state sip-if-match".split()
 )
+_quoted = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.S)  # linear: unclosed, it takes the rest
 _ANSWERED = frozenset(_MANDATORY)
 _ORDINARY = bytes(set(range(256)) - {0, 10, 13})  # all octets but NUL, LF and CR
 
@@ -82,7 +85,7 @@ def _check_octets(head: bytes) -> None:
     breaks = head.count(b"\r\n")
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks:
         raise malformed("line end")
-    if head.count(b"\0") != head.count(b"\\\0"):
+    if b"\0" in _quoted.sub(b"", head) or head.count(b"\0") != head.count(b"\\\0"):
         raise malformed("octet in head")
 
 

@@ -85,6 +85,8 @@ def parse_uri(raw: bytes) -> Uri:
     if match is None:
         return _parse_other(raw)
     scheme, user, password, host, port, params, headers = match.groups()
+    if b".." in host:
+        raise malformed("URI host")
     number = None
     if port is not None and (number := int(port)) > 65535:
         raise malformed("URI port")

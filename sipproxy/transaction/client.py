@@ -1,7 +1,8 @@
 """Client transactions: send requests again and take their responses (RFC 3261 §17.1, 6026).
 
 A client transaction is given the wheel, the timers, ``forget``, a flow and its user. Its methods
-are the events of the figures in the class docstrings.
+are the events of the figures in the class docstrings. Timers book the next
+appointment before they send: a transaction ends even where sending raises.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class ClientTransaction:
         if self.flow.reliable and self.state < COMPLETED:
             self.flow.unwatch(self.failed)
         self.state = TERMINATED
-        self.due = 0
+        self._wheel.forget(self)
         self._data = b""
         self._forget(self)
 
@@ -147,10 +148,10 @@ class NonInviteClient(ClientTransaction):
         elif self._wheel.now >= self._deadline:
             self._time_out()
         else:
-            self.flow.send(self._data)
             doubled = min(2 * self._interval, self._timers.t2)
             self._interval = self._timers.t2 if self.state == PROCEEDING else doubled
             self._sleep()
+            self.flow.send(self._data)
 
 
 class InviteClient(ClientTransaction):
@@ -185,14 +186,16 @@ class InviteClient(ClientTransaction):
             return
         if response.status < 200:
             self.state = PROCEEDING
-            self.due = 0  # neither Timer A nor Timer B runs on
+            self._wheel.forget(self)  # neither Timer A nor Timer B runs on
         elif response.status < 300:
             self._linger(ACCEPTED, self._timers.linger)  # Timer M, for all transports
         else:
             self._ack = make_ack(self._request, response).encode()
-            self.flow.send(self._ack)
-            # §17.1.1.2: Timer D is at least 32 s for unreliable transports, zero for reliable ones.
-            self._linger(COMPLETED, 0 if self.flow.reliable else self._timers.linger)
+            try:
+                self.flow.send(self._ack)
+            finally:
+                # §17.1.1.2: Timer D is at least 32 s for unreliable transports, zero for others.
+                self._linger(COMPLETED, 0 if self.flow.reliable else self._timers.linger)
         self._user.answered(response, self)
 
     def woken(self) -> None:
@@ -202,9 +205,9 @@ class InviteClient(ClientTransaction):
         elif self._wheel.now >= self._deadline:
             self._time_out()
         else:
-            self.flow.send(self._data)
             self._interval *= 2  # §17.1.1.2: Timer A doubles without a limit
             self._sleep()
+            self.flow.send(self._data)
 
 
 def make_ack(request: Request, response: Response) -> Request:

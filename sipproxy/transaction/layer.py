@@ -31,7 +31,9 @@ class TransactionLayer:
     """Holds every transaction, and stands between the transports and their users.
 
     ``tag`` makes the To tag of a response to a request, the same each time it is asked (RFC 3261
-    §8.2.7); ``is_ours`` knows the sent-by values that we put into Via (§18.1.2).
+    §8.2.7); ``is_ours`` knows the sent-by values that we put into Via (§18.1.2). Beyond
+    ``limit`` server transactions, lingering ones included, a new request is answered 503 and kept
+    nowhere.
     """
 
     def __init__(
@@ -40,12 +42,14 @@ class TransactionLayer:
         timers: Timers,
         tag: Callable[[Request], bytes],
         is_ours: Callable[[bytes, int], bool],
+        limit: int = 250_000,
     ) -> None:
         self.wheel = wheel
         self.timers = timers
         self.tag = tag
         self.user: ServerUser | None = None
         self._is_ours = is_ours
+        self._limit = limit
         self._servers: dict[Hashable, ServerTransaction] = {}
         self._clients: dict[tuple[bytes, bytes], ClientTransaction] = {}
         self._claimed: dict[Hashable, ServerTransaction] = {}
@@ -137,9 +141,13 @@ class TransactionLayer:
             return
         machine = InviteServer if request.method == b"INVITE" else NonInviteServer
         path = flow.reply_path(request.via)
+        if len(self._servers) >= self._limit:
+            error = SipError(503, headers=[(b"Retry-After", b"30")])
+            path.send(error_response(request, error, self.tag(request)).encode())
+            return
         server = machine(key, request, flow, path, self.timers, self.wheel, self._forget_server)
-        self._servers[key] = server
         server.start()
+        self._servers[key] = server
         self.user.received(request, server)
 
     # What users ask
@@ -176,7 +184,8 @@ class TransactionLayer:
         """Note that we are the UAS of a request; False if it is a merged one (§8.2.2.2)."""
         if request.to.tag is not None:
             return True
-        key = (request.from_.tag, request.call_id, request.cseq.number, request.method)
+        sender = request.from_  # with its URI, for what another user sends is another request
+        key = (sender.raw_uri, sender.tag, request.call_id, request.cseq.number, request.method)
         if self._claimed.get(key, server) is not server:
             return False
         if self._servers.get(server.key) is server:  # it may have ended before it is claimed

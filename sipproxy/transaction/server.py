@@ -1,7 +1,8 @@
 """Server transactions: absorb repeated requests and repeat responses (RFC 3261 §17.2, 6026, 4320).
 
 A server transaction is given the wheel, the timers, ``forget`` and the path of its responses; its
-user calls `respond`. Its methods are the events of the figures in the class docstrings.
+user calls `respond`. Its methods are the events of the figures in the class docstrings. They book
+the next appointment before they send: a transaction ends even where sending raises.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class ServerTransaction:
     def _terminate(self) -> None:
         """§17.2.2: once in Terminated, the transaction is destroyed immediately."""
         self.state = TERMINATED
-        self.due = 0
+        self._wheel.forget(self)
         self.request = self.flow = None
         self._forget(self)
 
@@ -131,8 +132,8 @@ class NonInviteServer(ServerTransaction):
             self._terminate()
             return
         self.state = PROCEEDING
-        self._send_trying()
         self._wheel.wake(self, self._timers.timeout - self._timers.trying)
+        self._send_trying()
 
 
 class InviteServer(ServerTransaction):
@@ -164,12 +165,12 @@ class InviteServer(ServerTransaction):
             if 200 <= response.status < 300:
                 self.path.send(response.encode())
         elif self.state == PROCEEDING:
-            self._send(response)
             if response.status >= 300:
                 self._complete()
             elif response.status >= 200:
                 self.state = ACCEPTED
                 self._wheel.wake(self, self._timers.linger)  # Timer L
+            self._send(response)
 
     def _complete(self) -> None:
         self.state = COMPLETED
@@ -196,8 +197,8 @@ class InviteServer(ServerTransaction):
     def woken(self) -> None:
         """Timer G, H, I or L fired."""
         if self.state == COMPLETED and self._wheel.now < self._deadline:
-            self.path.send(self.last or b"")
             self._interval = min(2 * self._interval, self._timers.t2)
             self._sleep()
+            self.path.send(self.last or b"")
         else:
             self._terminate()

@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Sleeper(Protocol):
-    """What can be woken.
+    """What can be woken; it hashes by identity.
 
-    ``due`` is the tick it waits for, 0 for none: whoever no longer wants to be woken sets it to 0.
-    ``booked`` belongs to the wheel.
+    ``due`` is the tick it waits for, 0 for none: whoever no longer wants to be woken sets it to 0,
+    or has the wheel forget it. ``booked`` belongs to the wheel.
     """
 
     due: int
@@ -24,15 +24,16 @@ class Wheel:
     """Appointments by tick.
 
     ``now`` is the tick that the events of this moment belong to. It is rounded up, so that nothing
-    is woken early. A sleeper stands in one slot that counts; one that wants to be woken later than
-    that is moved on when the slot's turn comes. ``raised`` is told of an exception let out.
+    is woken early. A sleeper stands in one slot, and is held, until that slot's turn comes; then it
+    is moved on where it wants to be woken later. `forget` ends this at once. ``raised`` is told of
+    an exception let out.
     """
 
     __slots__ = ("_raised", "_slots", "now")
 
     def __init__(self, raised: Callable[[Sleeper], None]) -> None:
         self.now = 1
-        self._slots: dict[int, list[Sleeper]] = {}
+        self._slots: dict[int, dict[Sleeper, None]] = {}  # dicts keep the order
         self._raised = raised
 
     def __len__(self) -> int:
@@ -42,15 +43,28 @@ class Wheel:
         """Wake ``sleeper`` in ``after`` ticks, at least one, and not when it was to be before."""
         sleeper.due = due = self.now + (after if after > 0 else 1)
         if not 0 < sleeper.booked <= due:
+            self._cross_out(sleeper)
             self._book(sleeper, due)
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """Drop a sleeper and its appointment at once; it may have none."""
+        sleeper.due = 0
+        self._cross_out(sleeper)
 
     def _book(self, sleeper: Sleeper, tick: int) -> None:
         sleeper.booked = tick
         slot = self._slots.get(tick)
         if slot is None:
-            self._slots[tick] = [sleeper]
+            self._slots[tick] = {sleeper: None}
         else:
-            slot.append(sleeper)
+            slot[sleeper] = None
+
+    def _cross_out(self, sleeper: Sleeper) -> None:
+        if sleeper.booked:
+            slot = self._slots.get(sleeper.booked)  # none while its turn is on
+            sleeper.booked = 0
+            if slot is not None:
+                del slot[sleeper]
 
     def advance(self, tick: int) -> None:
         """Let time pass up to and including ``tick``."""

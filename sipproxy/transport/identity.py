@@ -93,6 +93,12 @@ class Identity:
             return host
         return self.domains[0] if host and self.is_us(uri) else None
 
+    def realm_of(self, uri: Uri) -> bytes | None:
+        """Return the domain of ours that a From claims to belong to, whatever port it names."""
+        if uri.host in self._names:
+            return uri.host if uri.host in self._domain_set else self.domain
+        return self.domain_of(uri)
+
     def canonical(self, uri: Uri) -> bytes:
         """Return the one form of a URI's address-of-record, ``user@domain`` (§10.3 step 5).
 

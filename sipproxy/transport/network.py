@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sipproxy.sip.uri import Uri
     from sipproxy.transaction.layer import TransactionLayer
     from sipproxy.transaction.parties import Flow
-    from sipproxy.transaction.wheel import Sleeper
+    from sipproxy.transport.ticker import Ticker
 
 AnyFlow = UdpFlow | StreamFlow
 _UDP_NAME = struct.Struct("!cBH")
@@ -49,7 +49,7 @@ class _Connections(Factory):
 class Network:
     """The listeners, the connections, and the way to a next hop.
 
-    ``wake`` makes an appointment in seconds, ``random`` gives so many random octets.
+    ``ticker`` keeps the appointments, ``random`` gives so many random octets.
     """
 
     def __init__(
@@ -57,12 +57,13 @@ class Network:
         reactor: Any,
         limits: Limits,
         layer: TransactionLayer,
-        wake: Callable[[Sleeper, float], None],
+        ticker: Ticker,
         random: Callable[[int], bytes],
     ) -> None:
         self.limits = limits
         self.receiver = layer
-        self.wake = wake
+        self.wake = ticker.wake
+        self.forget = ticker.forget
         self.random = random
         self.resolver = Resolver(reactor)
         self._reactor = reactor
@@ -185,6 +186,9 @@ class Network:
             raise Unreachable(f"no transport {transport.decode('ascii', 'replace')}")
         host = (uri.params.get(b"maddr") or uri.host).strip(b"[]").decode("ascii", "replace")
         port = uri.effective_port
+
+        if "%" in host:
+            raise Unreachable("the scope of a link is no part of SIP")
 
         def choose(addresses: list[str]) -> Any:
             if transport == b"tcp":

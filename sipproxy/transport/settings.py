@@ -27,5 +27,6 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     partial: float = 30.0  # a message on a stream that is not whole by then
     connections: int = 20000  # of streams, all together
     connections_per_address: int = 10000
+    transactions: int = 250000  # of server transactions; beyond: 503
     connect: float = 2.0  # an attempt by TCP
     datagram: int = 1300  # larger requests go by TCP (RFC 3261 §18.1.1)

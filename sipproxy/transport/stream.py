@@ -45,6 +45,9 @@ class Surroundings(Protocol):
     def wake(self, sleeper: Any, seconds: float) -> None:
         """Make an appointment."""
 
+    def forget(self, sleeper: Any) -> None:
+        """Drop an appointment, if there is one, and hold the sleeper no longer."""
+
     def opened(self, flow: StreamFlow) -> bool:
         """Count a connection; False where a limit forbids it."""
 
@@ -152,6 +155,7 @@ class StreamFlow(TwistedProtocol):
         self._closing = False
         self._active = self.surroundings.seconds()
         self._wire.setTcpNoDelay(True)
+        self._wire.setTcpKeepAlive(True)  # so that a peer that vanished is noticed
         self._wire.registerProducer(self, True)
         self._sleep()
 
@@ -183,12 +187,13 @@ class StreamFlow(TwistedProtocol):
 
     def connectionLost(self, reason: Any = None) -> None:
         """The connection has ended: whoever relies on it is told."""
+        self.transport = None  # it may refer to us
         if not self.is_open:
             return
         self.is_open = False
         self._closing = True
-        self.due = 0
-        self._framer.close()  # the wheel holds us for as long as we might have been idle
+        self.surroundings.forget(self)
+        self._framer.close()  # whoever still refers to us keeps nothing of what came
         self.surroundings.closed(self)
         watchers, self._watchers = self._watchers, {}
         for closed in watchers:
@@ -201,9 +206,9 @@ class StreamFlow(TwistedProtocol):
         """Close once what was written is sent, or has waited too long."""
         if self.is_open and not self._closing:
             self._closing = True
+            self.surroundings.wake(self, self.surroundings.limits.write_stall)
             self._wire.unregisterProducer()
             self._wire.loseConnection()
-            self.surroundings.wake(self, self.surroundings.limits.write_stall)
 
     def _abort(self) -> None:
         self._closing = True

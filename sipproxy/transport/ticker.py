@@ -28,6 +28,10 @@ class Ticker:
         """Wake a sleeper in so many seconds, to the tick."""
         self._wheel.wake(sleeper, self.ticks(seconds))
 
+    def forget(self, sleeper: Sleeper) -> None:
+        """Drop a sleeper and its appointment at once."""
+        self._wheel.forget(sleeper)
+
     def start(self) -> None:
         """Begin to tick."""
         self._call = self._reactor.callLater(TICK, self._tick)

@@ -113,6 +113,8 @@ def _unicast(host: bytes) -> str | None:
         address = ip_address(host.strip(b"[]").decode("ascii"))
     except ValueError:
         return None
+    if b"%" in host:  # the scope of a link is no part of SIP
+        return None
     if address.is_multicast or address.is_unspecified or str(address) == "255.255.255.255":
         return None
     return str(address)
@@ -185,7 +187,7 @@ class UdpEndpoint:
                 return
             except BlockingIOError:
                 return
-            except OSError as error:
+            except (OSError, ValueError, TypeError) as error:
                 problem = error
         self._log.info("UDP to {address}: {problem}", address=address[0], problem=problem)
         if self._receiver is not None:
@@ -235,7 +237,10 @@ class UdpEndpoint:
                 data = self._socket.recvmsg(65535, 512, _MSG_ERRQUEUE)[0]
             except OSError:
                 return
-            receiver.undeliverable(data)
+            try:
+                receiver.undeliverable(data)
+            except Exception:
+                self._log.failure("a datagram that came back: {data!r}", data=data)
 
     def connectionLost(self, reason: Any) -> None:
         """The reactor gave the reader up."""

@@ -9,18 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from sipproxy.auth.authenticator import Authenticator
+from sipproxy.auth.authenticator import Authenticator, consume
 from sipproxy.auth.settings import Auth
 from sipproxy.sip.digest import ALGORITHMS, credentials, ha1
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import parse_authorization
 from sipproxy.sip.message import Request
+from sipproxy.transport.identity import Identity
+from sipproxy.transport.settings import Listen
 from tests.sip.tables import TableCase, rows
 
 REALM = b"example.test"
 URI = b"sip:bob@example.test"
 ALICE = b"alice@example.test"
 OTHER_REALM = b'Digest realm="other.test", username="alice", nonce="x", uri="sip:x", response="y"'
+MALFORMED = [b'Digest realm="a", realm="a"', b"Digest realm", b'Digest ="x"']
+IDENTITY = Identity(["example.test"], ["sip.example.test"], [Listen("udp", "192.0.2.9")])
 Params = dict[bytes, bytes]
 
 
@@ -56,15 +60,21 @@ class AuthenticatorCase(TableCase):
         self.salt = 0
         self.secrets = Secrets({ALICE: b"secret", b"carol@example.test": b"other"})
         self.authenticator = Authenticator(
-            Auth(algorithms=self.algorithms), self.secrets, lambda: self.now, self.random
+            Auth(algorithms=self.algorithms),
+            self.secrets,
+            IDENTITY.canonical,
+            lambda: self.now,
+            self.random,
         )
 
     def random(self, length: int) -> bytes:
         self.salt += 1
         return b"%0*d" % (length, self.salt)
 
-    def request(self, *lines: tuple[bytes, bytes], method: bytes = b"MESSAGE") -> Request:
-        return Request.build(method, URI, [(b"From", b"<sip:alice@example.test>"), *lines])
+    def request(
+        self, *lines: tuple[bytes, bytes], method: bytes = b"MESSAGE", uri: bytes = URI
+    ) -> Request:
+        return Request.build(method, uri, [(b"From", b"<sip:alice@example.test>"), *lines])
 
     def challenged(self, request: Request) -> list[Params]:
         """Return the challenges that a request meets."""
@@ -89,9 +99,9 @@ class AuthenticatorCase(TableCase):
         facts = {"user": b"alice", "password": b"secret", "method": b"MESSAGE", "uri": URI}
         return credentials(challenge, cnonce=b"0a4f113b", count=count, **(facts | changed))
 
-    def try_(self, value: bytes) -> Any:
+    def try_(self, *values: bytes) -> Any:
         """Authenticate a MESSAGE with these credentials."""
-        request = self.request((b"Proxy-Authorization", value))
+        request = self.request(*((b"Proxy-Authorization", value) for value in values))
         return self.authenticator.authenticate(request, REALM)
 
 
@@ -206,11 +216,18 @@ class CheckTest(AuthenticatorCase):
             "repeated parameter": b'Digest realm="a", realm="a"',
             "no value": b"Digest realm",
             "no name": b'Digest ="x"',
+            "ours": b'Digest realm="example.test", nonce="x", nonce="y"',
         }
     )
     def test_unreadable(self, value: bytes) -> None:
-        request = self.request((b"Proxy-Authorization", value))
-        self.refuses(400, self.authenticator.authenticate, request, REALM)
+        """RFC 3261 §16.3 step 1: what a proxy does not use is no reason to refuse."""
+        self.assertFalse(self.is_stale(self.request((b"Proxy-Authorization", value))))
+        self.assertEqual(self.try_(value, self.answer(self.fresh())), ALICE)
+        self.assertEqual(self.try_(self.answer(self.fresh()), value), ALICE)
+
+    def test_uri_that_is_none(self) -> None:
+        value = self.answer(self.fresh(), uri=b"sip:")
+        self.assertFalse(self.is_stale(self.request((b"Proxy-Authorization", value))))
 
     @rows(
         {
@@ -218,11 +235,31 @@ class CheckTest(AuthenticatorCase):
             "parameters": b"sip:bob@example.test;transport=tcp",
             "escapes": b"sip:%62ob@EXAMPLE.test",
             "sips": b"sips:bob@example.test",
+            "alias": b"sip:bob@sip.example.test",
+            "address": b"sip:bob@192.0.2.9:5060",
         }
     )
     def test_same_resource(self, uri: bytes) -> None:
         """RFC 8760 §2.6: the uri may be written otherwise than the Request-URI."""
         self.assertEqual(self.try_(self.answer(self.fresh(), uri=uri)), ALICE)
+
+    @rows(
+        {
+            "alias": b"sip:bob@sip.example.test",
+            "address": b"sip:bob@192.0.2.9",
+            "im": b"im:" + URI[4:],
+        }
+    )
+    def test_same_resource_by_another_name_of_ours(self, uri: bytes) -> None:
+        """RFC 8760 §2.6: the uri names the domain, the Request-URI what leads there."""
+        header = (b"Proxy-Authorization", self.answer(self.fresh()))
+        request = self.request(header, uri=uri)
+        self.assertEqual(self.authenticator.authenticate(request, REALM), ALICE)
+
+    def test_no_two_uris_of_another_scheme_are_the_same(self) -> None:
+        header = (b"Proxy-Authorization", self.answer(self.fresh(), uri=b"tel:1"))
+        request = self.request(header, uri=b"tel:2")
+        self.refuses(403, self.authenticator.authenticate, request, REALM)
 
     @rows({"user": b"sip:carol@example.test", "host": b"sip:bob@b.test", "scheme": b"tel:1"})
     def test_other_resource(self, uri: bytes) -> None:
@@ -285,6 +322,13 @@ class ConsumedTest(AuthenticatorCase):
         self.assertEqual(self.authenticator.authenticate(request, REALM), ALICE)
         self.assertEqual(request.raw_values(b"proxy-authorization"), [OTHER_REALM, b"Basic eA=="])
 
+    @rows({str(index): value for index, value in enumerate(MALFORMED)})
+    def test_what_cannot_be_read_stays(self, value: bytes) -> None:
+        header = b"Proxy-Authorization"
+        request = self.request((header, value), (header, self.answer(self.fresh())))
+        consume(request, (REALM,))
+        self.assertEqual(request.raw_values(b"proxy-authorization"), [value])
+
     def test_authorization_of_a_register_stays(self) -> None:
         value = self.answer(self.fresh(), method=b"REGISTER")
         request = self.request((b"Authorization", value), method=b"REGISTER")
@@ -299,6 +343,50 @@ class ConsumedTest(AuthenticatorCase):
         request = self.request((header, unknown), (header, self.answer(challenge)))
         self.assertEqual(self.authenticator.authenticate(request, REALM), ALICE)
         self.assertEqual(request.raw_values(b"proxy-authorization"), [])  # all were for us
+
+
+class SeveralTest(AuthenticatorCase):
+    """Of several credentials for our realm one has to be good (RFC 3261 §22.3)."""
+
+    def wrong(self, kind: str) -> bytes:
+        """Return credentials that prove nothing."""
+        if kind == "password":
+            return self.answer(self.fresh(), password=b"wrong")
+        if kind == "resource":
+            return self.answer(self.fresh(), uri=b"sip:carol@example.test")
+        if kind == "nonce":
+            return self.answer(self.fresh() | {b"nonce": b"0" * 52})
+        challenge = self.fresh()
+        self.now += 1000
+        return self.answer(challenge)
+
+    @rows({name: name for name in ("password", "resource", "nonce", "age")})
+    def test_one_is_good(self, kind: str) -> None:
+        wrong = self.wrong(kind)
+        self.assertEqual(self.try_(wrong, wrong, self.answer(self.fresh())), ALICE)
+        self.assertEqual(self.try_(self.answer(self.fresh()), wrong), ALICE)
+
+    @rows(
+        {
+            "password": (("password", "password"), 407),
+            "resource, then password": (("resource", "password"), 407),
+            "password, then resource": (("password", "resource"), 403),
+        }
+    )
+    def test_none_is_good(self, kinds: tuple[str, ...], status: int) -> None:
+        """The last one counts."""
+        self.refuses(status, self.try_, *map(self.wrong, kinds))
+
+    def test_the_last_one_is_only_old(self) -> None:
+        header = b"Proxy-Authorization"
+        values = [self.wrong("password"), self.wrong("age")]
+        self.assertTrue(self.is_stale(self.request(*((header, value) for value in values))))
+
+    def test_not_without_end(self) -> None:
+        wrong = [self.wrong("password")] * 8
+        self.refuses(407, self.try_, *wrong, self.answer(self.fresh()))
+        self.assertEqual(len(self.secrets.asked), 8)
+        self.assertEqual(self.try_(*wrong[1:], self.answer(self.fresh())), ALICE)
 
 
 class DeferredTest(AuthenticatorCase):
@@ -322,6 +410,17 @@ class DeferredTest(AuthenticatorCase):
         self.assertEqual(self.successResultOf(found), ALICE)
         self.assertNotIn(b"proxy-authorization", request.names)
 
+    def test_the_second_of_two(self) -> None:
+        self.secrets.waiting = Deferred()
+        values = [self.answer(self.fresh(), user=b"carol"), self.answer(self.fresh())]
+        request = self.request(*((b"Proxy-Authorization", value) for value in values))
+        found = self.authenticator.authenticate(request, REALM)
+        first, self.secrets.waiting = self.secrets.waiting, Deferred()
+        first.callback(None)
+        self.assertNoResult(found)
+        self.finish(self.secrets.ha1(ALICE, "SHA-256"))
+        self.assertEqual(self.successResultOf(found), ALICE)
+
     @rows({"no such user": None, "wrong password": b"0" * 64})
     def test_refused(self, secret: bytes | None) -> None:
         _, found = self.begin(self.answer(self.fresh()))
@@ -341,6 +440,6 @@ class NothingElseTest(AuthenticatorCase):
         try:
             found = self.authenticator.authenticate(request, REALM)
         except SipError as error:
-            self.assertIn(error.status, (400, 403, 407))
+            self.assertIn(error.status, (403, 407))
         else:
             self.assertEqual(found, ALICE)

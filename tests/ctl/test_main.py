@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,27 @@ class Users(WithCommand):
     def test_a_database_that_is_none(self) -> None:
         (self.home / "var").mkdir()
         (self.home / "var" / "sipproxy.sqlite").write_text("no database, by far not one")
+        file = self.home.resolve() / "var" / "sipproxy.sqlite"
+        remedy = "restore it from a backup, or move it away and add the accounts anew"
         for words in (("list",), ("del", ALICE), ("add", ALICE, "--password", "x")):
-            self.assertEqual(self.fails("user", *words), "sipctl: file is not a database")
+            line = self.fails("user", *words)
+            self.assertEqual(line, f"sipctl: {file}: file is not a database; {remedy}")
+
+    def test_a_database_that_is_busy(self) -> None:
+        def busy(directory: Path) -> AccountTable:
+            raise sqlite3.OperationalError("database is locked")
+
+        self.patch(main, "AccountTable", busy)
+        remedy = "see who has it open, that it can be written, and that the disk is not full"
+        for words in (("list",), ("del", ALICE)):
+            line = self.fails("user", *words)
+            file = self.home.resolve() / "var" / "sipproxy.sqlite"
+            self.assertEqual(line, f"sipctl: {file}: database is locked; {remedy}")
+
+    def test_a_data_directory_that_is_none(self) -> None:
+        (self.home / "var").write_text("a file")
+        for words in (("list",), ("del", ALICE)):
+            self.assertIn(str(self.home.resolve() / "var"), self.fails("user", *words))
 
 
 class Looking(WithCommand):

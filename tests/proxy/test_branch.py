@@ -8,6 +8,7 @@ from twisted.python.failure import Failure
 from sipproxy.interfaces import Target
 from sipproxy.proxy.branch import length, prepared
 from sipproxy.sip.message import Request, Response
+from sipproxy.sip.response import make_response
 from sipproxy.sip.uri import parse_uri
 from sipproxy.testing import FakeServer
 from sipproxy.transport.resolver import Unreachable
@@ -262,3 +263,16 @@ class SendingTest(TableCase):
         peer = self.server.client("198.51.100.7")
         self.alice.send(request("Route: <sip:198.51.100.7;lr>"))
         self.assertEqual((len(peer.received), len(bob.received)), (1, 0))
+
+    def test_length_of_a_response_on_a_stream(self) -> None:
+        """§18.3, §20.14: mandatory there, though the phone that answered left it out."""
+        caller = self.server.client("192.0.2.9", 4000, "tcp")
+        peer = self.server.client("198.51.100.7")
+        caller.send(request(uri="sip:carol@b.test"))
+        asked = peer.received[-1]
+        assert isinstance(asked, Request)
+        bare = make_response(asked, 200, b"tag")
+        bare.remove(b"content-length")
+        peer.send(bare)
+        last = caller.received[-1]
+        self.assertEqual(last.value(b"content-length"), b"0")

@@ -50,6 +50,7 @@ class Upstream:
     def __init__(self) -> None:
         self.sent: list[int] = []
         self.responses: list[Response] = []
+        self.forgotten: list[ResponseContext] = []
 
     def answer(self, request: Request, server: object, response: Response) -> None:
         """Note a response of a branch."""
@@ -59,6 +60,10 @@ class Upstream:
     def answer_status(self, request: Request, server: object, status: int) -> None:
         """Note a response of our own."""
         self.sent.append(status)
+
+    def forget(self, context: ResponseContext) -> None:
+        """Note that a context is over."""
+        self.forgotten.append(context)
 
 
 class ContextCase(TableCase):
@@ -105,6 +110,7 @@ class BestTest(ContextCase):
             context = self.start(1)
             self.come(context, outcome)
             self.assertEqual(self.upstream.sent, [self.expected((outcome,), 480)], outcome)
+            self.assertEqual(self.upstream.forgotten, [context])
 
     def test_pairs(self) -> None:
         for pair in product(OUTCOMES, repeat=2):

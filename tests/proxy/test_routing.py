@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sipproxy.proxy.routing import Passage, dialog_of, next_route, preprocess, put_routes
+from sipproxy.proxy.passage import Passage, Side, dialog_name
+from sipproxy.proxy.routing import next_route, preprocess, put_routes
 from sipproxy.sip.message import Request
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.settings import Listen
@@ -11,9 +12,22 @@ from tests.proxy.fakes import request
 from tests.sip.tables import TableCase, rows
 
 TOKENS = FlowTokens(b"key")
-TOKEN = TOKENS.make(b"up", b"down", dialog_of(request())).decode()
-ANOTHER = TOKENS.make(b"up", b"down", b"another dialog").decode()
-FORGED = FlowTokens(b"other key").make(b"up", b"down", dialog_of(request())).decode()
+UP, DOWN = Side(b"up", True, True), Side(b"down", True, False)
+SIDES = (UP.encode(), DOWN.encode())
+FIRST = request()
+DIALOG = dialog_name(FIRST.call_id, FIRST.from_, FIRST.to)
+TOKEN = TOKENS.make(*SIDES, DIALOG).decode()
+ANOTHER = TOKENS.make(*SIDES, b"another dialog").decode()
+FORGED = FlowTokens(b"other key").make(*SIDES, DIALOG).decode()
+
+
+def later(*lines: str, uri: str = "sip:bob@example.test") -> Request:
+    """Return a request in the dialog that the first one began."""
+    copy = request(*lines, uri=uri)
+    copy.put(b"To", (copy.value(b"to") or b"") + b";tag=2")
+    return copy
+
+
 IDENTITY = Identity(
     ["example.test", "second.test"],
     ["sip.example.test"],
@@ -28,7 +42,7 @@ class RoutingCase(TableCase):
 
     def preprocessed(self, uri: str, *routes: str) -> tuple[Request, Passage | None]:
         """Return a request when its own values are off, and what they admit."""
-        copy = request(*(f"Route: {route}" for route in routes), uri=uri)
+        copy = later(*(f"Route: {route}" for route in routes), uri=uri)
         return copy, preprocess(copy, IDENTITY, TOKENS)
 
     def check(self, uri: str, routes: list[str], left_uri: str, left: list[str]) -> Passage | None:
@@ -86,7 +100,8 @@ class TokenTest(RoutingCase):
     def test_admitted(self) -> None:
         passage = self.check(BOB, [f"<sip:{TOKEN}@127.0.0.1;lr>, {FAR}"], BOB, [FAR])
         assert passage is not None
-        self.assertEqual((passage.upstream, passage.downstream), (b"up", b"down"))
+        self.assertEqual((passage.own.name, passage.other.name), (b"up", b"down"))
+        self.assertEqual((passage.own.is_proven, passage.other.is_proven), (True, False))
 
     def test_beside_a_route_without(self) -> None:
         """Where a request passes us twice, one token is enough."""
@@ -106,19 +121,24 @@ class TokenTest(RoutingCase):
 
     def test_both_sides_may_use_it(self) -> None:
         back = request(f"Route: <sip:{TOKEN}@127.0.0.1;lr>")
+        caller = back.value(b"from") or b""
         back.put(b"From", b"<sip:bob@example.test>;tag=2")
-        back.put(b"To", b"<sip:alice@example.test>;tag=1")
-        self.assertIsNotNone(preprocess(back, IDENTITY, TOKENS))
+        back.put(b"To", caller)
+        passage = preprocess(back, IDENTITY, TOKENS)
+        assert passage is not None
+        self.assertEqual((passage.own.name, passage.other.name), (b"down", b"up"))
 
     @rows(
         {
             "call": (b"Call-ID", b"2"),
             "sender": (b"From", b"<sip:carol@example.test>;tag=1"),
-            "receiver": (b"To", b"<sip:carol@example.test>"),
+            "sender's tag": (b"From", b"<sip:alice@example.test>;tag=another"),
+            "receiver": (b"To", b"<sip:carol@example.test>;tag=2"),
+            "no dialog": (b"To", b"<sip:bob@example.test>"),
         }
     )
     def test_nobody_else(self, name: bytes, value: bytes) -> None:
-        other = request(f"Route: <sip:{TOKEN}@127.0.0.1;lr>")
+        other = later(f"Route: <sip:{TOKEN}@127.0.0.1;lr>")
         other.put(name, value)
         self.refuses(403, preprocess, other, IDENTITY, TOKENS)
 
@@ -177,22 +197,33 @@ class MaddrTest(RoutingCase):
 
 
 class PassageTest(TableCase):
-    """Which of its two flows a request in a dialog goes on by."""
+    """When a flow takes the place of credentials."""
 
     @rows(
         {
-            "from below": ("up", "down", "down", "up"),
-            "from above": ("up", "down", "up", "down"),
-            "from elsewhere, no flow above": ("", "down", "x", "down"),
-            "from below, no flow above": ("", "down", "down", ""),
-            "from above, no flow below": ("up", "", "up", ""),
-            "from below, no flow there": ("up", "", "x", "up"),
-            "no flows": ("", "", "x", ""),
+            "its own connection": (UP, b"up", True, b"MESSAGE", True),
+            "its own address": (UP, b"up", False, b"NOTIFY", True),
+            "an address proves no MESSAGE": (UP, b"up", False, b"MESSAGE", False),
+            "another flow": (UP, b"elsewhere", True, b"NOTIFY", False),
+            "nobody was authenticated": (DOWN, b"down", True, b"NOTIFY", False),
         }
     )
-    def test_other_side(self, up: str, down: str, arrived: str, onward: str) -> None:
-        passage = Passage(up.encode(), down.encode())
-        self.assertEqual(passage.other_side(arrived.encode()), onward.encode())
+    def test_proves(
+        self, own: Side, arrived: bytes, reliable: bool, method: bytes, proven: bool
+    ) -> None:
+        passage = Passage(own, UP)
+        self.assertIs(passage.proves(arrived, reliable, method), proven)
+
+    def test_parts_do_not_run_together(self) -> None:
+        """What one part gives up another cannot take: each has its length."""
+        one = request()
+        one.put(b"From", b"<sip:a%00b@c.test>;tag=1")
+        one.put(b"To", b"<sip:d@e.test>")
+        two = request()
+        two.put(b"From", b"<sip:a@c.test>;tag=1")
+        two.put(b"To", b"<sip:b%00d@e.test>")
+        names = [dialog_name(r.call_id, r.from_, r.to) for r in (one, two)]
+        self.assertNotEqual(*names)
 
 
 class WritingTest(TableCase):

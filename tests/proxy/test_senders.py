@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sipproxy.proxy.routing import dialog_of
+from sipproxy.proxy.passage import Side, dialog_name
 from sipproxy.sip.message import Request
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.testing import CONFIG, FakeClient, FakeServer, authorized, octets
@@ -22,8 +22,9 @@ URIS = {
     "us": "sip:example.test",
     "nobody": "sip:nobody@example.test",
 }
-# Who sends it (alice: with her credentials; forger: as alice, without), its Route, its Request-URI;
-# then what becomes of a MESSAGE, a SUBSCRIBE and a REGISTER: a status of ours, or who gets it.
+# Who sends it (alice: with her credentials; forger: as alice, without; proven: by the flow that the
+# token knows to be hers), its Route (token: of a dialog with bob), its Request-URI; then what
+# becomes of a MESSAGE, a SUBSCRIBE and a REGISTER: a status of ours, or who gets it.
 TABLE = """
     sender    route    to      MESSAGE SUBSCRIBE REGISTER
 
@@ -45,12 +46,21 @@ TABLE = """
     forger    us       bob     407     407       401
     forger    us       x       407     407       407
     forger    b        x       407     407       407
-    forger    token    bob     bob     bob       401
-    forger    token    carol   b       b         b
-    forger    token+b  x       b       b         b
+    forger    token    bob     407     407       401
+    forger    token    carol   407     407       407
+    forger    token+b  x       407     407       407
     forger    forged   bob     403     403       403
     forger    forged   x       403     403       403
     forger    theirs   bob     403     403       403
+    forger    notag    bob     403     403       403
+
+    alice     token    bob     bob     bob       200
+    alice     token+b  x       b       b         b
+
+    proven    token    bob     407     bob       401
+    proven    token    carol   407     bob       bob
+    proven    token+b  x       407     b         b
+    proven    forged   bob     403     403       403
 
     peer      -        bob     bob     bob       401
     peer      -        nobody  404     404       401
@@ -62,8 +72,10 @@ TABLE = """
     peer      us+b     bob     403     403       401
     peer      us       x       403     403       403
     peer      token    bob     bob     bob       401
-    peer      token    carol   b       b         b
-    peer      token    x       x       x         x
+    peer      token    carol   bob     bob       bob
+    peer      token    x       bob     bob       bob
+    peer      token+b  x       403     403       403
+    peer      token+b  bob     403     403       401
     peer      forged   bob     403     403       403
 
     stranger  -        bob     403     403       401
@@ -71,7 +83,8 @@ TABLE = """
     stranger  -        us      403     403       401
     stranger  us       bob     403     403       401
     stranger  token    bob     bob     bob       401
-    stranger  token    x       x       x         x
+    stranger  token    x       bob     bob       bob
+    stranger  notag    bob     403     403       403
     stranger  forged   bob     403     403       403
 """
 
@@ -101,6 +114,7 @@ class SendersCase(TableCase):
         self.senders: dict[str, tuple[FakeClient, str]] = {
             "alice": (phone, "alice@example.test"),
             "forger": (phone, "alice@example.test"),
+            "proven": (phone, "alice@example.test"),
             "peer": (self.receivers["b"], "carol@b.test"),
             "stranger": (stranger, "mallory@evil.test"),
         }
@@ -116,36 +130,50 @@ class SendersCase(TableCase):
         self.assertEqual([message.status for message in client.received], [401, 200])
         client.clear()
 
-    def route(self, name: str, request: str) -> str:
+    def route(self, name: str, request: str, is_proven: bool) -> str:
         """Return the Route value of a name in the table for a request."""
         parsed = parse_datagram(octets(request))
         assert isinstance(parsed, Request)
-        tokens = self.server.node.core.tokens
-        token = tokens.make(b"", b"", dialog_of(parsed)).decode()
-        theirs = tokens.make(b"", b"", b"\0".join((parsed.call_id, b"a@a", b"b@b"))).decode()
+        network, tokens = self.server.network, self.server.node.core.tokens
+        own = network.name(self.senders["alice"][0].flow)
+        up = Side(own, is_by_flow=True, is_proven=is_proven).encode()
+        down = Side(network.name(self.receivers["bob"].flow), True, True).encode()
+        call_id, caller, callee = parsed.call_id, parsed.from_, parsed.to
+        token = tokens.make(up, down, dialog_name(call_id, caller, callee)).decode()
+        theirs = tokens.make(up, down, dialog_name(b"another", caller, callee)).decode()
         b = "<sip:198.51.100.7;lr>"
         values = {
             "us": "<sip:127.0.0.1:5060;lr>",
             "b": b,
             "us+b": f"<sip:example.test;lr>, {b}",
             "token": f"<sip:{token}@127.0.0.1:5060;lr>",
+            "notag": f"<sip:{token}@127.0.0.1:5060;lr>",
             "token+b": f"<sip:{token}@127.0.0.1;lr>, {b}",
             "forged": f"<sip:{flipped(token)}@127.0.0.1;lr>",
             "theirs": f"<sip:{theirs}@127.0.0.1;lr>",
         }
         return values[name]
 
-    def text(self, method: str, uri: str, aor: str, route: str, call_id: str) -> str:
+    def text(
+        self,
+        method: str,
+        uri: str,
+        aor: str,
+        route: str,
+        call_id: str,
+        is_proven: bool = False,
+    ) -> str:
+        tag = ";tag=2" if route in ("token", "token+b", "forged", "theirs") else ""
         lines = [
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/UDP {aor.partition('@')[0]}.test;branch=z9hG4bK-1",
             f"From: <sip:{aor}>;tag=1",
-            f"To: <sip:{aor if method == 'REGISTER' else uri[4:]}>",
+            f"To: <sip:{aor if method == 'REGISTER' else uri[4:]}>{tag}",
             call_id,
             f"CSeq: 1 {method}",
         ]
         if route != "-":
-            lines.append(f"Route: {self.route(route, chr(10).join(lines))}")
+            lines.append(f"Route: {self.route(route, chr(10).join(lines), is_proven)}")
         return "\n".join(lines)
 
     def with_credentials(self, text: str, client: FakeClient, user: str, password: str) -> str:
@@ -160,7 +188,7 @@ class DecisionTest(SendersCase):
     def test_outcome(self, sender: str, route: str, to: str, method: str, outcome: str) -> None:
         client, aor = self.senders[sender]
         call_id = f"Call-ID: {CALL_ID}"
-        text = self.text(method, URIS[to], aor, route, call_id)
+        text = self.text(method, URIS[to], aor, route, call_id, sender == "proven")
         client.send(text)
         if sender == "alice" and client.received and client.received[-1].status in (401, 407):
             text = self.with_credentials(text, client, "alice", "secret")

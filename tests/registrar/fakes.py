@@ -66,7 +66,8 @@ class Host:
         listen = Listen("udp", "127.0.0.1")
         self.identity = Identity(["example.test"], ["sip.example.test"], [listen])
         self.clock = Clock()
-        self.ticker = Ticker(self.clock, Wheel(self._raised))
+        self.wheel = Wheel(self._raised)
+        self.ticker = Ticker(self.clock, self.wheel)
         self.ticker.start()
         self.users: Any = {ALICE, b"bob@example.test", b"a b@example.test"}
         self.credentials = self
@@ -89,6 +90,10 @@ class Host:
     def wake(self, sleeper: Sleeper, seconds: float) -> None:
         """Make an appointment."""
         self.ticker.wake(sleeper, seconds)
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """Drop an appointment."""
+        self.ticker.forget(sleeper)
 
     def known(self, aor: bytes) -> Any:
         """Tell whether there is such a user; the test may have a Deferred there."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from sipproxy.interfaces import ILocation
 from sipproxy.registrar.binding import Binding
 from sipproxy.sip.headers import parse_name_addr
 from tests.registrar.fakes import ALICE, Flow, Host
+from tests.sip.tables import TableCase, rows
 
 BOB = b"bob@example.test"
 
 
-class LocationTest(SynchronousTestCase):
+class LocationTest(TableCase):
     """A table, with a watcher that notes who has changed."""
 
     def setUp(self) -> None:
@@ -110,6 +110,18 @@ class LocationTest(SynchronousTestCase):
         self.assertEqual(len(flow.watching), 1)
         self.table.commit(ALICE, [])
         self.assertEqual(flow.watching, [])
+
+    @rows({"taken out": False, "its connection closes": True})
+    def test_nothing_holds_what_is_gone(self, closes: bool) -> None:
+        """The wheel lets go of it at once."""
+        held, flow = len(self.host.wheel), Flow(True)
+        self.table.commit(ALICE, [self.binding("a.test", flow=flow)])
+        self.assertEqual(len(self.host.wheel), held + 1)
+        if closes:
+            flow.close()
+        else:
+            self.table.commit(ALICE, [])
+        self.assertEqual(len(self.host.wheel), held)
 
     def test_expiry_lets_go_of_the_flow(self) -> None:
         flow = Flow(True)

@@ -105,6 +105,7 @@ class RequestFaultTests(TableCase):
             "line without a colon": (400, octets(b"nonsense")),
             "name that is no token": (400, octets(b"Some Header: x")),
             "NUL": (400, octets(b"Subject: a\0b")),
+            "NUL behind a backslash, not quoted": (400, octets(b"Subject: a\\\0b")),
             "bare CR": (400, octets(b"Subject: a\rb")),
             "bare LF": (400, octets(b"Subject: a\nInjected: b")),
             "CR CR LF": (400, octets(b"Subject: a\r")),

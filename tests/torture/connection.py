@@ -20,6 +20,9 @@ class _Transport(StringTransport):
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Nothing is delayed here."""
 
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Nobody vanishes here."""
+
 
 class Connection:
     """A peer that writes octets, and reads what comes back."""

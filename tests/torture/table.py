@@ -50,6 +50,8 @@ def _bad(section: str, status: str = "400", stream: str = "") -> Row:
     return Row(section, status, status, status, stream=stream)
 
 
+REFUSED_CALL = "100 400"
+
 RFC4475 = {
     # 3.1.1: valid
     "wsinv": _invite("3.1.1.1"),
@@ -73,7 +75,10 @@ RFC4475 = {
     "ncl": _bad("3.1.2.3", stream=f"400 {CLOSE}"),
     "scalar02": _bad("3.1.2.4"),
     "scalarlg": _bad("3.1.2.5", DROP),
-    "quotbal": _invite("3.1.2.6"),  # To is none of a proxy's business (RFC 3261 §16.3 step 1)
+    # To is none of a proxy's business (RFC 3261 §16.3 step 1), but where it begins a dialog.
+    "quotbal": Row(
+        "3.1.2.6", REFUSED_CALL, REFUSED_CALL, REFUSED_CALL, FORWARD, stream=REFUSED_CALL
+    ),
     "ltgtruri": _bad("3.1.2.7"),
     "lwsruri": _bad("3.1.2.8"),
     "lwsstart": _bad("3.1.2.9"),

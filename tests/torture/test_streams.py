@@ -99,7 +99,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(connection.answers[-1][:11], b"SIP/2.0 200")
 
     def test_nothing_is_kept_of_a_connection_that_ended(self) -> None:
-        """The wheel holds it for as long as it might have been idle; what it had read is gone."""
+        """Whoever still refers to it keeps nothing of what it had read."""
         data = octets("rfc4475/clerr")
         connection = Connection(ours(self.directory, data).server)
         connection.write(data)

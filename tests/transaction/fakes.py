@@ -62,19 +62,22 @@ class Bench:
 
 
 class RecordingPath:
-    """Where octets can be sent; notes the start of each message."""
+    """Where octets can be sent; notes the start of each message, then raises ``fault``."""
 
     def __init__(self, bench: Bench, reliable: bool = False, name: str = "sent") -> None:
         self.bench = bench
         self.reliable = reliable
         self.name = name
         self.sent: list[bytes] = []
+        self.fault: Exception | None = None
 
     def send(self, data: bytes) -> None:
         """Note the method or the status."""
         self.sent.append(data)
         first, second = data.split(b" ", 2)[:2]
         self.bench.note(f"{self.name} {(second if first == b'SIP/2.0' else first).decode()}")
+        if self.fault is not None:
+            raise self.fault
 
 
 class RecordingFlow(RecordingPath):

@@ -222,6 +222,27 @@ class FailureTests(NonInviteCase):
         client.abandon()
         self.assertEqual(client.state, COMPLETED)
 
+    def test_a_flow_that_raises(self) -> None:
+        """Logged each time; the transaction ends when it would have."""
+        client = self.start()
+        self.flow.fault = ZeroDivisionError()
+        self.bench.finish()
+        self.assertEqual(
+            [entry for entry in self.bench.log if entry[1] != "sent MESSAGE"],
+            [*each("raised", *UNANSWERED[1:]), *END],
+        )
+        self.assertEqual(client.state, TERMINATED)
+
+    @rows({"answered": 200, "abandoned": None})
+    def test_the_wheel_lets_go_at_once(self, status: int | None) -> None:
+        client = self.start(reliable=True)
+        self.assertEqual(len(self.bench.wheel), 1)
+        if status is None:
+            client.abandon()
+        else:
+            client.received(response(self.request, status))
+        self.assertEqual(len(self.bench.wheel), 0)
+
     def test_machines_leave_nothing_to_their_common_part(self) -> None:
         """What both machines must define is not defined for them."""
         client = self.start()

@@ -6,11 +6,12 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.framing import Framer
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import BadMessage, parse_datagram
+from sipproxy.transaction.layer import TransactionLayer
 from tests.sip.samples import OK, octets
 from tests.sip.samples import request as request_octets
 from tests.sip.tables import rows
-from tests.transaction.fakes import RecordingPath
-from tests.transaction.layers import LayerCase
+from tests.transaction.fakes import TIMERS, RecordingPath
+from tests.transaction.layers import LayerCase, is_ours, tag
 
 RPORT = b"SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1;rport"
 
@@ -153,6 +154,20 @@ class UndeliverableTests(LayerCase):
         self.assertEqual(self.events(), ["sent MESSAGE"])
 
 
+class LimitTests(LayerCase):
+    """Beyond the limit of transactions a new request is 503, and nothing is kept."""
+
+    def test_limit(self) -> None:
+        self.layer = TransactionLayer(self.bench.wheel, TIMERS, tag, is_ours, limit=1)
+        self.layer.user = self.user
+        self.arrive(b"MESSAGE", Via=b"SIP/2.0/UDP host;branch=z9hG4bK1")
+        self.arrive(b"MESSAGE", Via=b"SIP/2.0/UDP host;branch=z9hG4bK2")
+        self.assertEqual((len(self.layer), len(self.user.requests)), (1, 1))
+        answer = parse_datagram(self.flow.sent[-1])
+        assert isinstance(answer, Response)
+        self.assertEqual((answer.status, answer.value(b"retry-after")), (503, b"30"))
+
+
 class EndsTests(LayerCase):
     """Everything is forgotten at the end."""
 
@@ -164,6 +179,15 @@ class EndsTests(LayerCase):
         self.assertEqual(len(self.layer), 0)
         self.assertEqual(self.events()[3:], ["failed"] * 3)
         self.finish()
+
+    def test_a_flow_that_raises(self) -> None:
+        """An INVITE whose 100 cannot be sent leaves nothing: it is new when it comes again."""
+        self.flow.fault = ZeroDivisionError()
+        self.assertRaises(ZeroDivisionError, self.arrive, b"INVITE")
+        self.assertEqual((len(self.layer), len(self.bench.wheel)), (0, 0))
+        self.flow.fault = None
+        self.arrive(b"INVITE")
+        self.assertEqual(self.events(), ["sent 100", "sent 100", "received INVITE"])
 
     def test_unanswered(self) -> None:
         """What is still owed an answer, as a server that stops wants to know."""

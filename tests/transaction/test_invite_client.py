@@ -227,6 +227,35 @@ class FailureTests(InviteCase):
         self.assertEqual(self.bench.log, [(0, "forgotten")])
 
 
+class RaisingTests(InviteCase):
+    """A flow that raises: the transaction ends when it would have."""
+
+    def test_retransmissions(self) -> None:
+        self.start()
+        self.flow.fault = ZeroDivisionError()
+        self.bench.finish()
+        self.assertEqual(
+            [entry for entry in self.bench.log if entry[1] != "sent INVITE"],
+            [*each("raised", *UNANSWERED[1:]), *END],
+        )
+
+    @rows({"Calling": [], "Proceeding": [100]})
+    def test_ack(self, statuses: list[int]) -> None:
+        client = self.start()
+        for status in statuses:
+            client.received(response(self.request, status))
+        self.flow.fault = ZeroDivisionError()
+        self.assertRaises(ZeroDivisionError, client.received, response(self.request, 404))
+        self.bench.finish()
+        self.assertEqual(self.bench.log[-1], (LINGER, "forgotten"))
+
+    def test_the_wheel_lets_go_in_proceeding(self) -> None:
+        client = self.start()
+        self.assertEqual(len(self.bench.wheel), 1)
+        client.received(response(self.request, 100))
+        self.assertEqual(len(self.bench.wheel), 0)
+
+
 class AckTests(InviteCase):
     """RFC 3261 §17.1.1.3: the ACK to a final response that is no 2xx."""
 

@@ -212,3 +212,20 @@ class InviteTests(InviteCase):
         self.bench.finish()
         self.assertEqual(set(self.path.sent[1:]), {final.encode()})
         self.assertEqual(len(self.path.sent[1:]), len(UNACKNOWLEDGED))
+
+    @rows(
+        {
+            "2xx: L": (200, [], LINGER),
+            "300-699: G and H": (404, UNACKNOWLEDGED[1:], TIMEOUT),
+        }
+    )
+    def test_a_path_that_raises(self, status: int, again: list[int], end: int) -> None:
+        """Logged by whoever lets time pass; the transaction ends when it would have."""
+        server = self.start()
+        self.path.fault = ZeroDivisionError()
+        self.assertRaises(ZeroDivisionError, server.respond, response(self.request, status))
+        self.bench.finish()
+        self.assertEqual(
+            [entry for entry in self.bench.log if not entry[1].startswith("sent")],
+            [*each("raised", *again), (end, "forgotten")],
+        )

@@ -304,6 +304,7 @@ class MergedTests(LayerCase):
     @rows(
         {
             "From tag": {"From": b"<sip:alice@atlanta.com>;tag=other"},
+            "user, of the same From tag": {"From": b"<sip:mallory@atlanta.com>;tag=1928301774"},
             "Call-ID": {"Call_ID": b"other"},
             "CSeq": {"CSeq": b"2 MESSAGE"},
             "tag in To": {"To": b"<sip:bob@biloxi.com>;tag=dialog"},

@@ -175,6 +175,19 @@ class NonInviteTests(NonInviteCase):
         server.respond(response(self.request, 200))
         self.assertEqual((server.state, server.is_answered), (COMPLETED, True))
 
+    def test_a_path_that_raises(self) -> None:
+        """Logged; the transaction ends when it would have."""
+        self.start()
+        self.path.fault = ZeroDivisionError()
+        self.bench.finish()
+        self.assertEqual(self.bench.log, [GIVEN_UP[0], (TRYING_AT, "raised"), GIVEN_UP[1]])
+
+    def test_the_wheel_lets_go_at_once(self) -> None:
+        server = self.start(reliable=True)
+        self.assertEqual(len(self.bench.wheel), 1)
+        server.respond(response(self.request, 200))
+        self.assertEqual(len(self.bench.wheel), 0)
+
     def test_completed_keeps_the_response_alone(self) -> None:
         """What lingers is the last response and where it goes."""
         server = self.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 from sipproxy.transaction.timers import Timers, timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from tests.sip.tables import TableCase, rows
@@ -105,16 +107,17 @@ class WheelTests(TableCase):
         clock = self.woken()
         for after in (50, 20, 5):
             self.wheel.wake(clock, after)
+            self.assertEqual(len(self.wheel), 1)
         self.wheel.advance(200)
         self.assertEqual((clock.woken_at, len(self.wheel)), ([6], 0))
 
     def test_slot_of_an_old_booking_fires_nothing_twice(self) -> None:
-        """A sleeper that comes to stand in a slot twice is woken in it once."""
+        """A sleeper that comes back to a slot is woken in it once."""
         clock = self.woken(5)
         self.wheel.wake(clock, 10)  # slot 11
         self.wheel.wake(clock, 5)  # slot 6; woken there, it wants slot 11 again
         self.wheel.advance(10)
-        self.assertEqual(len(self.wheel), 2)
+        self.assertEqual(len(self.wheel), 1)
         clock.again.append(5)
         self.wheel.advance(11)
         self.assertEqual((clock.woken_at, len(self.wheel)), ([6, 11], 1))
@@ -135,6 +138,48 @@ class WheelTests(TableCase):
         self.wheel.wake(clock, 9)
         self.wheel.advance(200)
         self.assertEqual(clock.woken_at, [10])
+
+    @rows({"no appointment": (), "one": (5,), "moved later": (5, 50), "moved earlier": (50, 5)})
+    def test_forgotten(self, *afters: int) -> None:
+        clock = self.woken()
+        for after in afters:
+            self.wheel.wake(clock, after)
+        self.wheel.forget(clock)
+        self.assertEqual((len(self.wheel), clock.due, clock.booked), (0, 0, 0))
+        self.wheel.forget(clock)
+        self.wheel.advance(200)
+        self.assertEqual(clock.woken_at, [])
+
+    def test_what_is_forgotten_is_not_held(self) -> None:
+        clock = self.woken()
+        self.wheel.wake(clock, 5)
+        self.wheel.forget(clock)
+        gone = ref(clock)
+        del clock
+        self.assertIsNone(gone())
+
+    def test_forgotten_and_wanted_again(self) -> None:
+        clock = self.woken()
+        self.wheel.wake(clock, 5)
+        self.wheel.forget(clock)
+        self.wheel.wake(clock, 9)
+        self.wheel.advance(200)
+        self.assertEqual((clock.woken_at, len(self.wheel)), ([10], 0))
+
+    @rows({"for ever": ([], []), "and wanted again": ([3], [9])})
+    def test_forgotten_by_another_in_its_own_tick(self, again: list[int], at: list[int]) -> None:
+        late = self.woken()
+
+        class First(Clock):
+            def woken(self) -> None:
+                self.wheel.forget(late)
+                for after in again:
+                    self.wheel.wake(late, after)
+
+        self.wheel.wake(First(self.wheel), 5)
+        self.wheel.wake(late, 5)
+        self.wheel.advance(200)
+        self.assertEqual((late.woken_at, len(self.wheel), self.raised), (at, 0, []))
 
     def test_exception_disturbs_nobody_else(self) -> None:
         bad, good = Clock(self.wheel, raises=True), self.woken()

@@ -27,7 +27,8 @@ class Surroundings:
     def __init__(self, **limits: Any) -> None:
         self.limits = msgspec.structs.replace(LIMITS, **limits)
         self.clock = Clock()
-        self.ticker = Ticker(self.clock, Wheel(self._raised))
+        self.wheel = Wheel(self._raised)
+        self.ticker = Ticker(self.clock, self.wheel)
         self.ticker.start()
         self.is_full = False
         self.messages: list[bytes] = []
@@ -56,6 +57,10 @@ class Surroundings:
     def wake(self, sleeper: Any, seconds: float) -> None:
         """Make an appointment."""
         self.ticker.wake(sleeper, seconds)
+
+    def forget(self, sleeper: Any) -> None:
+        """Drop an appointment."""
+        self.ticker.forget(sleeper)
 
     def opened(self, flow: StreamFlow) -> bool:
         """Count a connection."""
@@ -89,10 +94,15 @@ class Wire(StringTransport):
     def __init__(self) -> None:
         StringTransport.__init__(self, peerAddress=IPv4Address("TCP", "192.0.2.7", 40000))
         self.was_aborted = False
+        self.is_kept_alive = False
         self.protocol: Any = None
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """There is nothing to delay."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Note that the peer is asked whether it is still there."""
+        self.is_kept_alive = enabled
 
     def abortConnection(self) -> None:
         """End at once."""

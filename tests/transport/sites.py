@@ -58,7 +58,7 @@ class Site:
         self.told: list[str] = []
         self.is_answering = True
         found = msgspec.structs.replace(Limits(), **limits)
-        self.network = Network(reactor, found, self.layer, self.ticker.wake, self.random)
+        self.network = Network(reactor, found, self.layer, self.ticker, self.random)
         self.network.adopt(bound)
         self.ticker.start()
         self.network.start()

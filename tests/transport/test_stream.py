@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.sip.headers import parse_via
@@ -30,6 +32,9 @@ class ReadingTest(StreamCase):
     def test_address(self) -> None:
         self.assertEqual((self.flow.host, self.flow.port), (b"192.0.2.7", 40000))
         self.assertTrue(self.flow.is_open and self.flow.reliable)
+
+    def test_a_peer_that_vanishes_is_noticed(self) -> None:
+        self.assertTrue(self.wire.is_kept_alive)
 
     def test_octet_by_octet(self) -> None:
         for octet in MESSAGE:
@@ -209,6 +214,24 @@ class EndTest(StreamCase):
         self.close_from_afar()
         self.assertEqual(told, ["second"])
         self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+
+    @rows({"idle": b"", "with part of a message": MESSAGE[:9]})
+    def test_nothing_holds_what_has_ended(self, data: bytes) -> None:
+        """Neither the wheel, which had an appointment for it, nor a ring of references."""
+        self.flow.dataReceived(data)
+        self.assertEqual(len(self.around.wheel), 1)
+        self.close_from_afar()
+        self.assertEqual((len(self.around.wheel), self.flow.transport), (0, None))
+        gone = ref(self.flow)
+        del self.flow, self.wire
+        self.assertIsNone(gone())
+
+    def test_closed_here_and_then_ended(self) -> None:
+        self.flow.close()
+        self.close_from_afar()
+        self.assertEqual(len(self.around.wheel), 0)
+        self.around.advance(100)
+        self.assertFalse(self.wire.was_aborted)
 
     def test_watching_what_has_ended(self) -> None:
         told: list[str] = []

@@ -32,6 +32,8 @@ class ReplyPathTest(TableCase):
             "maddr, broadcast": ("192.0.2.1;maddr=255.255.255.255", "192.0.2.7", 5060),
             "maddr, any": ("192.0.2.1;maddr=0.0.0.0", "192.0.2.7", 5060),
             "maddr, IPv6 multicast": ("192.0.2.1;maddr=[ff02::1]", "192.0.2.7", 5060),
+            "maddr, scope": ("192.0.2.1;maddr=[fe80::1%lo]", "192.0.2.7", 5060),
+            "maddr, NUL in the scope": ('192.0.2.1;maddr="fe80::1%\\\0"', "192.0.2.7", 5060),
             "maddr, name": ("192.0.2.1;maddr=other.test", "192.0.2.7", 5060),
         }
     )
@@ -112,8 +114,14 @@ class ResponseTest(UdpCase):
         client = self.udp(self.address)
         for noise in (b"", b"\r\n\r\n", b"\0" * 9, b"SIP/2.0", b"\xff" * 2000):
             client.sendto(noise, self.place)
-        client.sendto(message("SIP/2.0/UDP h;branch=z9hG4bK1;rport"), self.place)
-        self.assertEqual((await self.response(client)).status, 200)
+        for via in ("maddr=fe80::1%\\\0", 'maddr="fe80::1%\\\0"', "maddr=[fe80::1%x]"):
+            client.sendto(message(f"SIP/2.0/UDP h;branch=z9hG4bK2;{via}"), self.place)
+        while True:
+            client.sendto(message("SIP/2.0/UDP h;branch=z9hG4bK1;rport"), self.place)
+            response = await self.response(client)
+            if response.via.branch == b"z9hG4bK1":
+                break
+        self.assertEqual(response.status, 200)
 
     async def test_largest(self) -> None:
         """§18.1.1: datagrams of every size that UDP has are taken."""

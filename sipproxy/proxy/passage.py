@@ -1,0 +1,123 @@
+"""Record-Route tokens: what they say of the sides of a dialog, and whom they let pass (§16.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sipproxy.sip.headers import NameAddr
+from sipproxy.sip.message import Request
+from sipproxy.sip.uri import address_of_record
+
+if TYPE_CHECKING:
+    from sipproxy.interfaces import Sender
+    from sipproxy.proxy.core import Core
+    from sipproxy.transaction.parties import Flow
+    from sipproxy.transport.network import AnyFlow
+    from sipproxy.transport.tokens import FlowTokens
+
+_BY_FLOW, _PROVEN = 1, 2
+
+
+class Side:
+    """One side of a dialog: the flow to it, by name.
+
+    ``is_by_flow``: it can be reached by that flow alone. ``is_proven``: the flow is that of a user
+    who was authenticated, or whose binding it is, and who is the party that From or To names.
+    """
+
+    __slots__ = ("is_by_flow", "is_proven", "name")
+
+    def __init__(self, name: bytes, is_by_flow: bool, is_proven: bool) -> None:
+        self.name = name
+        self.is_by_flow = is_by_flow
+        self.is_proven = is_proven
+
+    def encode(self) -> bytes:
+        """Return what a token holds of this side."""
+        return bytes((self.is_by_flow * _BY_FLOW | self.is_proven * _PROVEN,)) + self.name
+
+
+def decode_side(text: bytes) -> Side:
+    """Undo `Side.encode`."""
+    return Side(text[1:], bool(text[0] & _BY_FLOW), bool(text[0] & _PROVEN))
+
+
+class Passage:
+    """What a token of ours says of the request that carries it: its own side and the other."""
+
+    __slots__ = ("other", "own")
+
+    def __init__(self, own: Side, other: Side) -> None:
+        self.own = own
+        self.other = other
+
+    def proves(self, arrived: bytes, is_reliable: bool, method: bytes) -> bool:
+        """Tell whether a request that came by the flow ``arrived`` is its side's beyond doubt.
+
+        A datagram's source can be forged by whoever has seen the token: good enough for a NOTIFY,
+        but not for a MESSAGE, which people read.
+        """
+        own = self.own
+        is_enough = is_reliable or method != b"MESSAGE"
+        return own.is_proven and own.name == arrived and is_enough
+
+
+def read_token(token: bytes, request: Request, tokens: FlowTokens) -> Passage | None:
+    """Return what a token says, or None if it is not ours or not of the dialog of this request.
+
+    A request in a dialog has a To tag; its From or its To is the party that began the dialog.
+    """
+    if request.to.tag is None:
+        return None
+    ends = (request.from_, request.to)
+    for caller, callee in (ends, ends[::-1]):
+        sides = tokens.read(token, dialog_name(request.call_id, caller, callee))
+        if sides is not None:
+            upstream, downstream = map(decode_side, sides)
+            if caller is request.from_:
+                return Passage(upstream, downstream)
+            return Passage(downstream, upstream)
+    return None
+
+
+def dialog_name(call_id: bytes, caller: NameAddr, callee: NameAddr) -> bytes:
+    """Return what names a dialog from its first request on, each part with its length.
+
+    The callee's tag is not among it: nobody knows it yet.
+    """
+    parties = address_of_record(caller.uri), address_of_record(callee.uri)
+    parts = (call_id, caller.tag or b"", *parties)
+    return b"".join(b"%d:%s" % (len(part), part) for part in parts)
+
+
+class RecordRoute:
+    """Makes the Record-Route value of a dialog-forming request, for each branch its own."""
+
+    __slots__ = ("_callee_is_target", "_core", "_near", "_request", "_up")
+
+    def __init__(self, core: Core, request: Request, sender: Sender, near: Flow) -> None:
+        self._core = core
+        self._request = request
+        self._near = near
+        via = request.via
+        by_flow = len(request.values(b"via")) == 1 and (near.reliable or b"rport" in via.params)
+        flow = near if near.reliable or by_flow else near.reply_path(via)
+        self._up = Side(core.network.name(flow), by_flow, sender.is_user)  # type: ignore[arg-type]
+        self._callee_is_target = self._is_callee_target(sender)
+
+    def _is_callee_target(self, sender: Sender) -> bool:
+        """Tell whether a target that is a user's flow is that of the party in To."""
+        request, identity = self._request, self._core.identity
+        if identity.domain_of(request.uri) is not None:
+            return identity.canonical(request.uri) == identity.canonical(request.to.uri)
+        return sender.peer_is_proven
+
+    def value(self, flow: AnyFlow, is_users: bool) -> bytes:
+        """Return the value for a branch by ``flow``, which is a user's own or just the way."""
+        core, request = self._core, self._request
+        down = Side(core.network.name(flow), is_users, is_users and self._callee_is_target)
+        dialog = dialog_name(request.call_id, request.from_, request.to)
+        token = core.tokens.make(self._up.encode(), down.encode(), dialog)
+        transport = b";transport=tcp" if self._near.reliable and flow.reliable else b""
+        our = flow.sent_by
+        return b"<sip:%s@%s:%d%s;lr>" % (token, our.host, our.port, transport)
