@@ -43,13 +43,15 @@ class Wheel:
         """Wake ``sleeper`` in ``after`` ticks, at least one, and not when it was to be before."""
         sleeper.due = due = self.now + (after if after > 0 else 1)
         if not 0 < sleeper.booked <= due:
-            self._cross_out(sleeper)
+            if sleeper.booked:
+                self._cross_out(sleeper)
             self._book(sleeper, due)
 
     def forget(self, sleeper: Sleeper) -> None:
         """Drop a sleeper and its appointment at once; it may have none."""
         sleeper.due = 0
-        self._cross_out(sleeper)
+        if sleeper.booked:
+            self._cross_out(sleeper)
 
     def _book(self, sleeper: Sleeper, tick: int) -> None:
         sleeper.booked = tick
@@ -60,11 +62,10 @@ class Wheel:
             slot[sleeper] = None
 
     def _cross_out(self, sleeper: Sleeper) -> None:
-        if sleeper.booked:
-            slot = self._slots.get(sleeper.booked)  # none while its turn is on
-            sleeper.booked = 0
-            if slot is not None:
-                del slot[sleeper]
+        slot = self._slots.get(sleeper.booked)  # none while its turn is on
+        sleeper.booked = 0
+        if slot is not None:
+            del slot[sleeper]
 
     def advance(self, tick: int) -> None:
         """Let time pass up to and including ``tick``."""

@@ -190,7 +190,7 @@ def addresses() -> Iterator[Case]:
             b"<sip:alice@example.test>": FORWARD,
             b"Alice\xc3\xa9 <SIP:%61lice@EXAMPLE.test.>;tag=a": FORWARD,
             b"<sip:alice@example.test>;tag=a;tag=b": "400|forward",
-            b"<tel:+15551234>;tag=a": FORWARD,  # a stranger's, where strangers may send
+            b"<tel:+15551234>;tag=a": "403",  # of nobody's domain
         },
     )
 
@@ -273,7 +273,7 @@ def routes() -> Iterator[Case]:
     )
     # The next hop is nobody that could be reached (§16.9: as if it had answered 503).
     nowhere = (b"<sip:nobody.test;lr>", b"<sips:nobody.test;lr>", b"<tel:+1>", b"<x:y>, <sip:b>")
-    yield from _lines({b"Route: " + value: "416|500" for value in nowhere})
+    yield from _lines({b"Route: " + value: "400|500" for value in nowhere})
 
 
 def registrations() -> Iterator[Case]:

@@ -46,7 +46,7 @@ class DatagramTests(SynchronousTestCase):
             self.assertEqual(differences(data, world.forwarded[0], SOURCE.encode()), [], case)
         if wanted != "200":
             self.assertEqual(world.state(), before, case)
-        world.server.advance(FOREVER if "405" in wanted else LINGER)
+        world.server.advance(FOREVER if "100 4" in wanted else LINGER)
         self.assertEqual(len(world.server.node.layer), 0, f"{case}: a transaction stays")
 
     def test_to_our_users(self) -> None:

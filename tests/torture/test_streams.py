@@ -30,7 +30,7 @@ class StreamTests(SynchronousTestCase):
             self.assertEqual(differences(data, world.forwarded[0], SOURCE.encode()), [], name)
         if "200" not in wanted:
             self.assertEqual(world.state(), before, name)
-        world.server.advance(FOREVER if "405" in wanted else LINGER)
+        world.server.advance(FOREVER if "100 4" in wanted else LINGER)
         self.assertEqual(len(world.server.node.layer), 0, name)
 
     def column(self, piece: int) -> None:
