@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from sipproxy.store.accounts import AccountError, AccountTable
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _TEXT = "sipctl try: Grüße ✓"
+_FAULTS = (NotRunning, Refused, AccountError, OSError, sqlite3.Error)
 
 
 class Failed(Exception):
@@ -41,7 +43,7 @@ class Trial:
     def _step(self, name: str, take: Callable[[], Any]) -> Any:
         try:
             result = take()
-        except (Failed, NoAnswer, NotRunning, Refused, AccountError, OSError) as error:
+        except (Failed, NoAnswer, *_FAULTS) as error:
             waited = f"waited for {error}" if isinstance(error, NoAnswer) else str(error)
             self._report(name, waited)
             raise Failed(name) from None
@@ -56,7 +58,8 @@ class Trial:
         """Two accounts for as long as the trial lasts."""
         domain = self._config.settings.domains[0]
         users = [(f"try-{os.urandom(4).hex()}@{domain}", os.urandom(12).hex()) for _ in "ab"]
-        table = AccountTable(self._config.data)
+        opened = partial(AccountTable, self._config.data)
+        table = self._step("the account table can be written", opened)
 
         def add() -> None:
             for aor, password in users:

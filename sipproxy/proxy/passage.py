@@ -91,33 +91,35 @@ def dialog_name(call_id: bytes, caller: NameAddr, callee: NameAddr) -> bytes:
 
 
 class RecordRoute:
-    """Makes the Record-Route value of a dialog-forming request, for each branch its own."""
+    """Makes the Record-Route value of a dialog-forming request, for each branch its own.
 
-    __slots__ = ("_callee_is_target", "_core", "_near", "_request", "_up")
+    Raises `SipError` 400 where From, To or Via cannot be read.
+    """
+
+    __slots__ = ("_callee_is_target", "_core", "_dialog", "_near", "_up")
 
     def __init__(self, core: Core, request: Request, sender: Sender, near: Flow) -> None:
         self._core = core
-        self._request = request
         self._near = near
+        self._dialog = dialog_name(request.call_id, request.from_, request.to)
         via = request.via
         by_flow = len(request.values(b"via")) == 1 and (near.reliable or b"rport" in via.params)
         flow = near if near.reliable or by_flow else near.reply_path(via)
         self._up = Side(core.network.name(flow), by_flow, sender.is_user)  # type: ignore[arg-type]
-        self._callee_is_target = self._is_callee_target(sender)
+        self._callee_is_target = self._is_callee_target(request, sender)
 
-    def _is_callee_target(self, sender: Sender) -> bool:
+    def _is_callee_target(self, request: Request, sender: Sender) -> bool:
         """Tell whether a target that is a user's flow is that of the party in To."""
-        request, identity = self._request, self._core.identity
+        identity = self._core.identity
         if identity.domain_of(request.uri) is not None:
             return identity.canonical(request.uri) == identity.canonical(request.to.uri)
         return sender.peer_is_proven
 
     def value(self, flow: AnyFlow, is_users: bool) -> bytes:
         """Return the value for a branch by ``flow``, which is a user's own or just the way."""
-        core, request = self._core, self._request
+        core = self._core
         down = Side(core.network.name(flow), is_users, is_users and self._callee_is_target)
-        dialog = dialog_name(request.call_id, request.from_, request.to)
-        token = core.tokens.make(self._up.encode(), down.encode(), dialog)
+        token = core.tokens.make(self._up.encode(), down.encode(), self._dialog)
         transport = b";transport=tcp" if self._near.reliable and flow.reliable else b""
         our = flow.sent_by
         return b"<sip:%s@%s:%d%s;lr>" % (token, our.host, our.port, transport)

@@ -25,7 +25,7 @@ class SentBy:
 def bracketed(address: str) -> bytes:
     """Write an address as URIs and Via want it."""
     text = address.encode("ascii")
-    return b"[" + text + b"]" if b":" in text else text
+    return b"[" + text + b"]" if b":" in text and text[:1] != b"[" else text
 
 
 def sent_by(listen: Listen) -> SentBy:

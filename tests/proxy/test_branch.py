@@ -276,3 +276,12 @@ class SendingTest(TableCase):
         peer.send(bare)
         last = caller.received[-1]
         self.assertEqual(last.value(b"content-length"), b"0")
+
+    def test_unreadable_party(self) -> None:
+        """§16.3 step 1: our token names both parties of a dialog; nothing is sent before that."""
+        peer = self.server.client("198.51.100.7")
+        asked = request(method="SUBSCRIBE", uri="sip:carol@b.test")
+        asked.put(b"From", b"<sip:alice@example.test>;tag=1;tag=2")
+        self.alice.send(asked)
+        self.assertEqual(self.statuses, [400])
+        self.assertEqual(peer.received, [])

@@ -31,7 +31,7 @@ BATCH = 200  # datagrams after which the server is waited for, so that no buffer
 CONNECTIONS = 0.1  # the share of batches that go over TCP
 PER_CONNECTION = 10
 # Transactions that may be under way at a time: what is held at most is the same in both halves.
-CROWD = 8000
+CROWD = 2000
 SETTLED = 60.0  # seconds; Timer H holds an INVITE that nobody acknowledges for 32
 PATIENCE = 10.0
 
