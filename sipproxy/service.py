@@ -83,7 +83,7 @@ def _spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000)
+    gc.set_threshold(5_000, 5, 5)
 
 
 def build(config: Config, reactor: Any) -> SipService:
