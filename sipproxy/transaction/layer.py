@@ -10,7 +10,7 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import MAGIC_COOKIE
 from sipproxy.sip.message import METHODS, Request, Response
 from sipproxy.sip.parser import BadMessage, parse_datagram, parse_framed
-from sipproxy.sip.response import error_response, make_response
+from sipproxy.sip.response import error_response
 from sipproxy.transaction.client import ClientTransaction, InviteClient, NonInviteClient
 from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
 
@@ -192,17 +192,6 @@ class TransactionLayer:
             self._claimed[key] = server
             server.merge_key = key
         return True
-
-    def respond(
-        self,
-        server: ServerTransaction,
-        request: Request,
-        status: int,
-        reason: str | None = None,
-        headers: tuple[tuple[bytes, bytes], ...] = (),
-    ) -> None:
-        """Answer a request ourselves."""
-        server.respond(make_response(request, status, self.tag(request), reason, headers))
 
     def _forget_server(self, server: ServerTransaction) -> None:
         self._servers.pop(server.key, None)

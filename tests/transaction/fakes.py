@@ -9,6 +9,7 @@ from sipproxy.sip.message import Message, Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from sipproxy.transaction.client import ClientTransaction
+from sipproxy.transaction.layer import TransactionLayer
 from sipproxy.transaction.parties import Flow, Path
 from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import Timers
@@ -188,3 +189,15 @@ def doubling(event: str, limit: int, cap: int = 1 << 30, start: int = 0) -> list
         tick += interval
         interval = min(2 * interval, cap)
     return entries
+
+
+def answer(
+    layer: TransactionLayer,
+    server: ServerTransaction,
+    request: Request,
+    status: int,
+    reason: str | None = None,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    """Answer a request as a user of the layer does."""
+    server.respond(make_response(request, status, layer.tag(request), reason, headers))

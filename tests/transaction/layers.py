@@ -17,6 +17,7 @@ from tests.transaction.fakes import (
     RecordingClient,
     RecordingFlow,
     RecordingServer,
+    answer,
     parsed,
 )
 
@@ -55,7 +56,7 @@ class LayerCase(TableCase):
     def respond(self, status: int) -> ServerTransaction:
         """Answer the request that came last."""
         server, request = self.user.transactions[-1], self.user.requests[-1]
-        self.layer.respond(server, request, status)
+        answer(self.layer, server, request, status)
         return server
 
     def send(

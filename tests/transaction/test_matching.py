@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.sip.tables import rows
-from tests.transaction.fakes import TIMERS, RecordingFlow, RecordingPath
+from tests.transaction.fakes import TIMERS, RecordingFlow, RecordingPath, answer
 from tests.transaction.layers import LayerCase
 
 VIA = b"SIP/2.0/UDP host.atlanta.com;branch=z9hG4bK776asdhds"
@@ -84,7 +84,7 @@ class ServerMatchingTests(LayerCase):
         self.arrive(b"MESSAGE")
         request = self.user.requests[-1]
         headers = ((b"Min-Expires", b"60"),)
-        self.layer.respond(self.user.transactions[-1], request, 423, "Too Short", headers)
+        answer(self.layer, self.user.transactions[-1], request, 423, "Too Short", headers)
         data = self.last_sent()
         self.assertTrue(data.startswith(b"SIP/2.0 423 Too Short\r\n"))
         self.assertIn(b";tag=" + self.layer.tag(request) + b"\r\n", data)

@@ -18,6 +18,7 @@ from tests.transaction.fakes import (
     Entry,
     RecordingClient,
     RecordingFlow,
+    answer,
     request,
     response,
 )
@@ -177,7 +178,7 @@ class LayerTests(LayerCase):
         elif event == "answer" and self.sent:
             self.answer(status)
         elif event == "respond" and self.user.transactions:
-            self.layer.respond(self.user.transactions[-1], self.news[-1], status)
+            answer(self.layer, self.user.transactions[-1], self.news[-1], status)
         elif event == "claim" and self.user.transactions:
             self.layer.claim(self.user.transactions[-1], self.news[-1])
         elif event == "lost" and self.flow.sent:
@@ -200,7 +201,7 @@ class LayerTests(LayerCase):
             self.bench.until(self.bench.tick + ticks)
             self.step(*what)
         for server, message in zip(self.user.transactions, self.news, strict=True):
-            self.layer.respond(server, message, 408)  # as Timer C of a proxy would (§16.8)
+            answer(self.layer, server, message, 408)  # as Timer C of a proxy would (§16.8)
         for client in list(self.layer._clients.values()):
             client.abandon()
         self.finish()
@@ -216,9 +217,9 @@ class LayerTests(LayerCase):
         take(data, self.flow)
         self.layer.undeliverable(data)
         for server, message in zip(self.user.transactions, self.news, strict=True):
-            self.layer.respond(server, message, 500)
-        for answer in self.flow.sent:
-            self.assertTrue(answer.startswith(b"SIP/2.0 "))
-            self.assertEqual(answer.count(b"\r\n\r\n"), 1)
-            self.assertEqual(answer.count(b"\n"), answer.count(b"\r\n"))
+            answer(self.layer, server, message, 500)
+        for sent in self.flow.sent:
+            self.assertTrue(sent.startswith(b"SIP/2.0 "))
+            self.assertEqual(sent.count(b"\r\n\r\n"), 1)
+            self.assertEqual(sent.count(b"\n"), sent.count(b"\r\n"))
         self.finish()

@@ -9,6 +9,7 @@ from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.udp import UdpFlow
+from tests.transaction.fakes import answer
 from tests.transport.sites import FOUR, SIX, Site, SiteCase, has_ipv6, message
 
 LARGE = 1301  # one byte more than goes by UDP
@@ -92,7 +93,7 @@ class ConnectionTest(TcpCase):
         await self.until(lambda: self.server.requests)
         client.close()
         await self.until(lambda: not self.server.network.connections)
-        self.server.layer.respond(self.server.servers[0], self.server.requests[0], 200)
+        answer(self.server.layer, self.server.servers[0], self.server.requests[0], 200)
         response = await self.response(await self.accepted(listening))
         self.assertEqual((response.status, response.via.port), (200, port))
 
@@ -103,7 +104,7 @@ class ConnectionTest(TcpCase):
         await self.until(lambda: self.server.requests)
         client.close()
         await self.until(lambda: not self.server.network.connections)
-        self.server.layer.respond(self.server.servers[0], self.server.requests[0], 200)
+        answer(self.server.layer, self.server.servers[0], self.server.requests[0], 200)
         await self.until(lambda: not self.server.network._connecting)
 
 
