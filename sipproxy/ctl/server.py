@@ -12,6 +12,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
 from sipproxy.node import Node
+from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
 
 
@@ -87,6 +88,7 @@ class Commands(Factory):
             "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
             "transactions": len(node.layer),
             "connections": node.network.connections,
+            "scanner": "C" if IS_BUILT else "Python",
         }
 
     def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 from sipproxy.sip.grammar import is_token, malformed, parse_number, split_values, unfold
 from sipproxy.sip.headers import (
@@ -16,54 +16,9 @@ from sipproxy.sip.headers import (
     parse_via,
     stamp_via,
 )
+from sipproxy.sip.names import METHODS
 from sipproxy.sip.uri import Uri, parse_uri
 
-_COMPACT = {
-    b"a": b"accept-contact",
-    b"b": b"referred-by",
-    b"c": b"content-type",
-    b"d": b"request-disposition",
-    b"e": b"content-encoding",
-    b"f": b"from",
-    b"i": b"call-id",
-    b"j": b"reject-contact",
-    b"k": b"supported",
-    b"l": b"content-length",
-    b"m": b"contact",
-    b"n": b"identity-info",
-    b"o": b"event",
-    b"r": b"refer-to",
-    b"s": b"subject",
-    b"t": b"to",
-    b"u": b"allow-events",
-    b"v": b"via",
-    b"x": b"session-expires",
-    b"y": b"identity",
-}
-_SPELLINGS = (
-    b"Via From To Call-ID CSeq Contact Max-Forwards Content-Length Content-Type Route Record-Route "
-    b"Expires Event Accept Allow Supported Require User-Agent Server Authorization "
-    b"Proxy-Authorization Proxy-Require Path Subject Date Max-Breadth Allow-Events "
-    b"WWW-Authenticate Proxy-Authenticate"
-).split()
-
-
-class _Names(dict[bytes, bytes]):
-    """What a header name stands for: the usual spellings by look-up, all others worked out."""
-
-    def __missing__(self, written: bytes) -> bytes:
-        name = written.rstrip(b" \t").lower()
-        if not is_token(name):
-            raise malformed("header line")
-        return _COMPACT.get(name, name)
-
-
-_names = _Names(
-    {name: name.lower() for name in _SPELLINGS}
-    | {name.lower(): name.lower() for name in _SPELLINGS}
-    | _COMPACT
-    | {short.upper(): name for short, name in _COMPACT.items()}
-)
 # What a message keeps parsed, by the name of the header.
 _PARSED = {
     b"via": "_via",
@@ -72,10 +27,6 @@ _PARSED = {
     b"to": "_to",
     b"max-forwards": "_hops",
 }
-METHODS = frozenset(
-    b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE "
-    b"UPDATE".split()
-)
 _version = re.compile(rb"SIP/[0-9]+\.[0-9]+", re.I).fullmatch
 _folded = re.compile(rb"\n[ \t]").search
 _status_line = re.compile(rb"SIP/2\.0 ([1-6][0-9][0-9])(?: (.*))?", re.I).fullmatch
@@ -279,6 +230,18 @@ class Request(Message):
         request.append(b"Content-Length", b"%d" % len(body))
         return request
 
+    @classmethod
+    def scanned(cls, found: tuple[Any, ...]) -> Self:
+        """Make a request of what the scanner has found and checked."""
+        self = cls.__new__(cls)
+        (
+            self.method, self._uri, self.names, self.lines, self.body,
+            self._via, self._cseq, self._from, self._hops, self.raw_uri,
+        ) = found  # fmt: skip
+        self._to = None
+        self.version = b"SIP/2.0"
+        return self
+
     @property
     def start(self) -> bytes:
         """The request line."""
@@ -335,6 +298,14 @@ class Response(Message):
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
 
+    @classmethod
+    def scanned(cls, found: tuple[Any, ...]) -> Self:
+        """Make a response of what the scanner has found and checked."""
+        self = cls.__new__(cls)
+        self.status, self.reason, self.names, self.lines, self.body, self._via, self._cseq = found
+        self._from = self._to = self._hops = None
+        return self
+
     @property
     def start(self) -> bytes:
         """The status line."""
@@ -358,14 +329,6 @@ def split_lines(head: bytes) -> list[bytes]:
                 unfolded.append([line])
         lines = [b"\r\n".join(parts) for parts in unfolded]
     return lines
-
-
-def header_names(lines: list[bytes]) -> list[bytes]:
-    """Return the lower-case long name of each line; raises `SipError` 400."""
-    try:
-        return [_names[name] for name, _ in [line.split(b":", 1) for line in lines]]
-    except ValueError:
-        raise malformed("header line") from None
 
 
 def parse_start_line(line: bytes) -> Request | Response:

@@ -6,24 +6,19 @@ import re
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed, parse_number
-from sipproxy.sip.message import (
-    Request,
-    Response,
-    header_names,
-    parse_start_line,
-    split_lines,
-)
+from sipproxy.sip.headers import CSeq, NameAddr, Via
+from sipproxy.sip.message import Request, Response, parse_start_line, split_lines
+from sipproxy.sip.names import MANDATORY, METHODS, SINGLE, header_names, scanned_names
+from sipproxy.sip.scanner import prepare, scan_message
+from sipproxy.sip.uri import Uri
 
 MAX_BODY_NUMBER = 2**31
-_MANDATORY = (b"via", b"from", b"to", b"call-id", b"cseq")  # §8.1.1; Max-Forwards may be absent
-# Fields of one value: two of them leave it open which one a reader takes (§7.3.1).
-_SINGLE = frozenset(
-    b"from to call-id cseq max-forwards max-breadth content-length content-type expires "
-    b"min-expires event subscription-state sip-if-match".split()
-)
+_SINGLE = frozenset(SINGLE)
 _quoted = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.S)  # linear: unclosed, it takes the rest
-_ANSWERED = frozenset(_MANDATORY)
+_ANSWERED = frozenset(MANDATORY)
 _ORDINARY = bytes(set(range(256)) - {0, 10, 13})  # all octets but NUL, LF and CR
+
+prepare(scanned_names(), {method: method for method in METHODS}, Via, CSeq, NameAddr, Uri)
 
 
 class BadMessage(SipError):
@@ -43,6 +38,23 @@ def parse_datagram(data: bytes) -> Request | Response:
 
     Octets beyond Content-Length are discarded; a body that is too short is an error (§18.3).
     """
+    return _scanned(data, True) or read_datagram(data)
+
+
+def parse_framed(data: bytes) -> Request | Response:
+    """Parse and check one message that a stream's framing has cut out; raises `BadMessage`."""
+    return _scanned(data, False) or read_framed(data)
+
+
+def _scanned(data: bytes, fits: bool) -> Request | Response | None:
+    found = scan_message(data, fits)
+    if found is None:
+        return None
+    return Response.scanned(found) if type(found[0]) is int else Request.scanned(found)
+
+
+def read_datagram(data: bytes) -> Request | Response:
+    """Do what `parse_datagram` does, without the scanner."""
     head, blank, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
     lines = split_lines(head if blank else head.removesuffix(b"\r\n"))
     try:
@@ -55,8 +67,8 @@ def parse_datagram(data: bytes) -> Request | Response:
         raise BadMessage(error, salvage(lines)) from None
 
 
-def parse_framed(data: bytes) -> Request | Response:
-    """Parse and check one message that a stream's framing has cut out; raises `BadMessage`."""
+def read_framed(data: bytes) -> Request | Response:
+    """Do what `parse_framed` does, without the scanner."""
     head, _, body = data.partition(b"\r\n\r\n")
     lines = split_lines(head)
     try:
@@ -102,8 +114,8 @@ def _check_request(request: Request) -> None:
 
 def _check_fields(names: list[bytes]) -> None:
     fields = set(names)
-    if not fields.issuperset(_MANDATORY):
-        missing = next(name for name in _MANDATORY if name not in fields)
+    if not fields.issuperset(MANDATORY):
+        missing = next(name for name in MANDATORY if name not in fields)
         raise malformed(f"message: no {missing.decode().title()}")
     if len(fields) != len(names):
         for name in names:

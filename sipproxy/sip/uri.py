@@ -6,6 +6,7 @@ import ipaddress
 import re
 
 from sipproxy.sip.grammar import HOST, malformed, unescape
+from sipproxy.sip.scanner import scan_uri
 
 SIP_SCHEMES = frozenset((b"sip", b"sips", b"im", b"pres"))
 DEFAULT_PORTS = {b"sip": 5060, b"sips": 5061}
@@ -81,6 +82,12 @@ class Uri:
 
 def parse_uri(raw: bytes) -> Uri:
     """Parse a URI; raises `SipError` 400 where the grammar of RFC 3261 §25.1 is broken."""
+    uri = scan_uri(raw)
+    return read_uri(raw) if uri is None else uri
+
+
+def read_uri(raw: bytes) -> Uri:
+    """Do what `parse_uri` does, without the scanner."""
     match = _sip(raw)
     if match is None:
         return _parse_other(raw)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import MAGIC_COOKIE
-from sipproxy.sip.message import METHODS, Request, Response
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.names import METHODS
 from sipproxy.sip.parser import BadMessage, parse_datagram, parse_framed
 from sipproxy.sip.response import error_response
 from sipproxy.transaction.client import ClientTransaction, InviteClient, NonInviteClient

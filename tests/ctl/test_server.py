@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
 from sipproxy.ctl.server import Commands, ControlProtocol
+from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import AccountTable
 from sipproxy.testing import CONFIG, FakeServer
 
@@ -124,6 +125,7 @@ class Results(WithConnection):
             "bindings": 1,
             "transactions": 1,
             "connections": 0,
+            "scanner": "C" if IS_BUILT else "Python",
         }
         self.assertEqual(status, expected)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sipproxy.sip.message import Request, Response, header_names, parse_start_line, split_lines
+from sipproxy.sip.message import Request, Response, parse_start_line, split_lines
+from sipproxy.sip.names import header_names
 from sipproxy.sip.parser import parse_datagram
 from tests.sip.samples import OK, octets
 from tests.sip.tables import TableCase, rows

@@ -1,0 +1,542 @@
+/* The scanner in C: ordinary messages and URIs, read in one walk (RFC 3261 §7, §19, §20, §25.1).
+ *
+ * It knows no errors. Whatever is not ordinary - folded, quoted, escaped, malformed - gives None, and
+ * the parser in Python has the word. What it does read, it reads exactly as that parser does:
+ * tests/sip/test_scanner.py holds the two together. Nothing is kept between calls but the tables
+ * that `prepare` is given.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <string.h>
+
+#define MOST_LINES 64
+#define MOST_HEADERS 256 /* a power of two */
+#define LONGEST_NAME 32
+
+/* The places of the fields that are looked at; the others in Python's table come once at most. */
+enum { VIA, FROM, TO, CALL_ID, CSEQ, HOPS, LENGTH, MANDATORY = HOPS, MANY = 31 };
+
+typedef struct { const char *at; Py_ssize_t size; } Text;
+typedef struct { char lower[LONGEST_NAME]; Py_ssize_t size; PyObject *name; int field; } Header;
+
+static Header headers[MOST_HEADERS];
+static PyObject *methods, *via_type, *cseq_type, *name_addr_type, *uri_type;
+static PyObject *empty, *scheme_sip, *scheme_sips;
+
+enum { TOKEN = 1, SPACE = 2, HOST_END = 4, HOST_IN = 8, USER = 16, VALUE = 32, URI_PARAM = 64 };
+static unsigned char kinds[256];
+
+static void fill_kinds(void)
+{
+    for (int c = 0; c < 256; c++) {
+        int alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        int space = c == ' ' || (c >= '\t' && c <= '\r');
+        int kind = space ? SPACE : 0;
+        if (alnum || (c && strchr("-.!%*_+`'~", c))) kind |= TOKEN;
+        if (alnum || c == '_' || c == '.') kind |= HOST_END;
+        if (alnum || c == '_' || c == '.' || c == '-') kind |= HOST_IN;
+        if (!(c && strchr("@:<>\"\x7f", c)) && c > 0x20) kind |= USER;
+        if (!space && !(c && strchr(";,\"<>", c))) kind |= VALUE;
+        if (!space && !(c && strchr("?@<>\"%", c))) kind |= URI_PARAM;
+        kinds[c] = (unsigned char)kind;
+    }
+}
+
+static inline int is(char c, int kind) { return kinds[(unsigned char)c] & kind; }
+static inline char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c; }
+static inline char upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 32) : c; }
+
+static PyObject *bytes_of(Text text) { return PyBytes_FromStringAndSize(text.at, text.size); }
+
+static PyObject *mapped(Text text, char (*map)(char))
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, text.size);
+    if (made)
+        for (Py_ssize_t i = 0; i < text.size; i++) PyBytes_AS_STRING(made)[i] = map(text.at[i]);
+    return made;
+}
+
+static char as_lower(char c) { return lower(c); }
+static char as_upper(char c) { return upper(c); }
+
+static Text stripped(const char *at, const char *end)
+{
+    while (at < end && is(*at, SPACE)) at++;
+    while (at < end && is(end[-1], SPACE)) end--;
+    return (Text){at, end - at};
+}
+
+static int equals(Text text, const char *other)
+{
+    return text.size == (Py_ssize_t)strlen(other) && !memcmp(text.at, other, (size_t)text.size);
+}
+
+/* A decimal number of at most `most` digits, or -1. */
+static long long number(Text text, int most)
+{
+    long long value = 0;
+    if (text.size < 1 || text.size > most) return -1;
+    for (Py_ssize_t i = 0; i < text.size; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9') return -1;
+        value = value * 10 + (text.at[i] - '0');
+    }
+    return value;
+}
+
+/* --- Pieces. Each takes the place to begin, and returns where it ended, or NULL. --- */
+
+static const char *run_of(const char *at, const char *end, int kind)
+{
+    while (at < end && is(*at, kind)) at++;
+    return at;
+}
+
+/* host [":" port], the host a name or an IPv4 address; port -1 where none is written. */
+static const char *host_port(const char *at, const char *end, Text *host, long long *port)
+{
+    const char *stop = run_of(at, end, HOST_IN);
+    if (stop == at || !is(*at, HOST_END) || *at == '.' || !is(stop[-1], HOST_END)) return NULL;
+    for (const char *dot = at + 1; dot < stop; dot++)
+        if (*dot == '.' && dot[-1] == '.') return NULL;
+    *host = (Text){at, stop - at};
+    if (stop[-1] == '.') host->size--;
+    *port = -1;
+    if (stop < end && *stop == ':') {
+        at = stop + 1;
+        for (stop = at; stop < end && *stop >= '0' && *stop <= '9';) stop++;
+        *port = number((Text){at, stop - at}, 5);
+        if (*port < 0 || *port > 65535) return NULL;
+    }
+    return stop;
+}
+
+static PyObject *port_object(long long port)
+{
+    if (port >= 0) return PyLong_FromLongLong(port);
+    Py_RETURN_NONE;
+}
+
+/* Put a parameter into a dictionary, if there is one: 1, or 0 where its name is there already. */
+static int put(PyObject *params, Text name, Text value, int has_value)
+{
+    PyObject *key = mapped(name, as_lower), *text = NULL;
+    Py_ssize_t before = PyDict_GET_SIZE(params);
+    int is_put = 0;
+    if (key) text = has_value ? bytes_of(value) : Py_NewRef(Py_None);
+    if (text) is_put = !PyDict_SetItem(params, key, text) && PyDict_GET_SIZE(params) > before;
+    Py_XDECREF(key);
+    Py_XDECREF(text);
+    return is_put;
+}
+
+/* *( ";" token [ "=" value ] ) up to `end`, without spaces, quotes and brackets; 0 if it is not. */
+static int header_params(const char *at, const char *end, PyObject *params)
+{
+    while (at < end) {
+        Text name, value = {NULL, 0};
+        int has_value;
+        if (*at++ != ';') return 0;
+        name = (Text){at, 0};
+        at = run_of(at, end, TOKEN);
+        if (!(name.size = at - name.at)) return 0;
+        has_value = at < end && *at == '=';
+        if (has_value) {
+            value.at = ++at;
+            while (at < end && is(*at, VALUE) && *at != '=' && *at != '[' && *at != ']') at++;
+            if (at == value.at) return 0;
+            if (at < end && *at == '=') at = run_of(at + 1, end, VALUE);
+            value.size = at - value.at;
+        }
+        if (params && !put(params, name, value, has_value)) return 0;
+    }
+    return 1;
+}
+
+/* --- Values. Each returns a new object, or NULL: with an exception, or as "not ordinary". --- */
+
+static PyObject *via_value(Text text)
+{
+    const char *at = text.at, *end = at + text.size, *stop;
+    PyObject *arguments[4] = {NULL}, *via = NULL;
+    Text host;
+    long long port;
+    if (text.size < 8 || memcmp(at, "SIP/2.0/", 8)) return NULL;
+    at += 8;
+    stop = run_of(at, end, TOKEN);
+    if (stop == at || stop == end || *stop != ' ') return NULL;
+    text = (Text){at, stop - at};
+    if (!(at = host_port(stop + 1, end, &host, &port))) return NULL;
+    if ((arguments[3] = PyDict_New()) && header_params(at, end, arguments[3])) {
+        arguments[0] = mapped(text, as_upper);
+        arguments[1] = mapped(host, as_lower);
+        arguments[2] = port_object(port);
+        if (arguments[0] && arguments[1] && arguments[2])
+            via = PyObject_Vectorcall(via_type, arguments, 4, NULL);
+    }
+    for (int i = 0; i < 4; i++) Py_XDECREF(arguments[i]);
+    return via;
+}
+
+/* `method` is what a request has to name, or NULL; a known method is taken from the table. */
+static PyObject *cseq_value(Text text, PyObject *method)
+{
+    const char *at = text.at, *end = at + text.size, *stop = at;
+    PyObject *arguments[2] = {NULL}, *cseq = NULL, *named, *known;
+    long long sequence;
+    while (stop < end && *stop >= '0' && *stop <= '9') stop++;
+    sequence = number((Text){at, stop - at}, 10);
+    if (sequence < 0 || sequence > 0x7fffffff) return NULL;
+    at = stop;
+    while (at < end && (*at == ' ' || *at == '\t')) at++;
+    if (at == stop || at == end || run_of(at, end, TOKEN) != end) return NULL;
+    if (!(named = bytes_of((Text){at, end - at}))) return NULL;
+    known = PyDict_GetItemWithError(methods, named);
+    if (known && (!method || known == method)) {
+        arguments[0] = PyLong_FromLongLong(sequence);
+        arguments[1] = known;
+        if (arguments[0]) cseq = PyObject_Vectorcall(cseq_type, arguments, 2, NULL);
+        Py_XDECREF(arguments[0]);
+    }
+    Py_DECREF(named);
+    return cseq;
+}
+
+/* [display] "<" uri ">" params */
+static PyObject *name_addr_value(Text text)
+{
+    const char *at = text.at, *end = at + text.size, *stop = at, *close;
+    PyObject *arguments[3] = {NULL}, *made = NULL;
+    if (at < end && *at == '"') {
+        for (stop++; stop < end && *stop != '"' && *stop != '\\';) stop++;
+        if (stop == end || *stop == '\\') return NULL;
+        stop = run_of(stop + 1, end, SPACE);
+    }
+    else
+        while (stop < end && (is(*stop, TOKEN | SPACE) || (unsigned char)*stop >= 0x80)) stop++;
+    if (stop == end || *stop != '<') return NULL;
+    text = stripped(at, stop++);
+    close = memchr(stop, '>', (size_t)(end - stop));
+    if (!close || memchr(stop, '<', (size_t)(close - stop))) return NULL;
+    if (!header_params(close + 1, end, NULL)) return NULL;
+    arguments[0] = bytes_of(text);
+    arguments[1] = bytes_of((Text){stop, close - stop});
+    arguments[2] = bytes_of((Text){close + 1, end - close - 1});
+    if (arguments[0] && arguments[1] && arguments[2])
+        made = PyObject_Vectorcall(name_addr_type, arguments, 3, NULL);
+    for (int i = 0; i < 3; i++) Py_XDECREF(arguments[i]);
+    return made;
+}
+
+/* *( ";" name [ "=" value ] ) of a URI, without escapes; 0 if it is not (§19.1.1). */
+static int uri_params(const char *at, const char *end, PyObject *params)
+{
+    if (run_of(at, end, URI_PARAM) != end) return 0;
+    while (at < end) {
+        const char *name = ++at, *stop = memchr(at, ';', (size_t)(end - at)), *equals_sign;
+        if (!stop) stop = end;
+        equals_sign = memchr(name, '=', (size_t)(stop - name));
+        at = equals_sign ? equals_sign : stop;
+        if (at == name) return 0;
+        Text value = {at + 1, equals_sign ? stop - at - 1 : 0};
+        if (!put(params, (Text){name, at - name}, value, equals_sign != NULL)) return 0;
+        at = stop;
+    }
+    return 1;
+}
+
+/* A sip or sips URI without password, escapes in its parameters, IPv6 and headers. */
+static PyObject *uri_value(PyObject *raw)
+{
+    const char *at = PyBytes_AS_STRING(raw), *end = at + PyBytes_GET_SIZE(raw), *host_at;
+    PyObject *arguments[8] = {NULL}, *uri = NULL, *scheme = NULL;
+    Text host, user = {NULL, 0};
+    long long port;
+    if (end - at > 4 && !memcmp(at, "sip:", 4)) scheme = scheme_sip;
+    else if (end - at > 5 && !memcmp(at, "sips:", 5)) scheme = scheme_sips;
+    else return NULL;
+    at += PyBytes_GET_SIZE(scheme) + 1;
+    if ((host_at = memchr(at, '@', (size_t)(end - at)))) {
+        user = (Text){at, host_at - at};
+        if (!user.size || run_of(at, host_at, USER) != host_at) return NULL;
+        at = host_at + 1;
+    }
+    if (!(at = host_port(at, end, &host, &port))) return NULL;
+    if (at < end && *at != ';') return NULL;
+    if ((arguments[6] = PyDict_New()) && uri_params(at, end, arguments[6])) {
+        arguments[0] = Py_NewRef(raw);
+        arguments[1] = Py_NewRef(scheme);
+        arguments[2] = user.at ? bytes_of(user) : Py_NewRef(Py_None);
+        arguments[3] = Py_NewRef(Py_None);
+        arguments[4] = mapped(host, as_lower);
+        arguments[5] = port_object(port);
+        arguments[7] = Py_NewRef(empty);
+        if (arguments[2] && arguments[4] && arguments[5])
+            uri = PyObject_Vectorcall(uri_type, arguments, 8, NULL);
+    }
+    for (int i = 0; i < 8; i++) Py_XDECREF(arguments[i]);
+    return uri;
+}
+
+/* --- The head --- */
+
+static size_t place_of(Text name)
+{
+    size_t first = (size_t)lower(name.at[0]), last = (size_t)lower(name.at[name.size - 1]);
+    return (first * 31 + last * 7 + (size_t)name.size) % MOST_HEADERS;
+}
+
+static Header *known_header(Text name)
+{
+    if (name.size < 1 || name.size > LONGEST_NAME) return NULL;
+    for (size_t i = place_of(name); headers[i].name; i = (i + 1) % MOST_HEADERS) {
+        Py_ssize_t j = 0;
+        if (headers[i].size != name.size) continue;
+        while (j < name.size && headers[i].lower[j] == lower(name.at[j])) j++;
+        if (j == name.size) return &headers[i];
+    }
+    return NULL;
+}
+
+typedef struct {
+    Text start;
+    Py_ssize_t count;
+    Text lines[MOST_LINES];
+    PyObject *names; /* a list */
+    Text fields[MANY];
+    unsigned seen;
+} Head;
+
+/* The next line, without its end, or a text that begins nowhere. */
+static Text next_line(const char *at, const char *end)
+{
+    const char *stop = memchr(at, '\r', (size_t)(end - at));
+    Text none = {NULL, 0};
+    if (!stop || stop + 1 >= end || stop[1] != '\n') return none;
+    if (memchr(at, '\n', (size_t)(stop - at)) || memchr(at, 0, (size_t)(stop - at))) return none;
+    return (Text){at, stop - at};
+}
+
+/* Note one header line; 0 where it is not ordinary. */
+static int take_line(Head *head, Text line)
+{
+    const char *colon = memchr(line.at, ':', (size_t)line.size);
+    Text name = {line.at, colon ? colon - line.at : 0};
+    Header *known;
+    PyObject *made;
+    int failed;
+    if (head->count == MOST_LINES || !colon || run_of(line.at, colon, TOKEN) != colon) return 0;
+    if (!name.size) return 0;
+    if ((known = known_header(name))) {
+        unsigned bit = 1u << known->field;
+        failed = PyList_Append(head->names, known->name);
+        if (known->field != MANY) {
+            if (known->field != VIA && (head->seen & bit)) return 0;
+            if (!(head->seen & bit))
+                head->fields[known->field] = stripped(colon + 1, line.at + line.size);
+            head->seen |= bit;
+        }
+    }
+    else {
+        if (!(made = mapped(name, as_lower))) return 0;
+        failed = PyList_Append(head->names, made);
+        Py_DECREF(made);
+    }
+    head->lines[head->count++] = line;
+    return !failed;
+}
+
+/* Read the head; return where the body begins, or NULL. */
+static const char *take_head(Head *head, const char *at, const char *end)
+{
+    const unsigned all = (1u << MANDATORY) - 1;
+    head->start = next_line(at, end);
+    if (!head->start.at || !head->start.size) return NULL;
+    at += head->start.size + 2;
+    for (;;) {
+        Text line = next_line(at, end);
+        if (!line.at) return NULL;
+        at += line.size + 2;
+        if (!line.size) break;
+        if (!take_line(head, line)) return NULL;
+    }
+    if ((head->seen & all) != all || !head->fields[CALL_ID].size) return NULL;
+    return at;
+}
+
+static PyObject *list_of_lines(const Head *head)
+{
+    PyObject *list = PyList_New(head->count);
+    for (Py_ssize_t i = 0; list && i < head->count; i++) {
+        PyObject *line = bytes_of(head->lines[i]);
+        if (!line) Py_CLEAR(list);
+        else PyList_SET_ITEM(list, i, line);
+    }
+    return list;
+}
+
+/* The body up to Content-Length, or all of it where that is not to be looked at. */
+static PyObject *body_of(const Head *head, const char *at, const char *end, int fits)
+{
+    if (fits && head->seen & (1u << LENGTH)) {
+        long long length = number(head->fields[LENGTH], 10);
+        if (length < 0 || length > end - at) return NULL;
+        end = at + length;
+    }
+    return bytes_of((Text){at, end - at});
+}
+
+/* (method, uri, names, lines, body, via, cseq, from, max_forwards, raw_uri) */
+static PyObject *request(Head *head, PyObject *body)
+{
+    const char *at = head->start.at, *end = at + head->start.size, *stop, *version;
+    PyObject *named, *method = NULL, *raw = NULL, *hops = NULL, *found = NULL;
+    PyObject *via = NULL, *cseq = NULL, *from = NULL, *uri = NULL, *lines = NULL;
+    if (!(stop = memchr(at, ' ', (size_t)(end - at)))) return NULL;
+    version = memchr(stop + 1, ' ', (size_t)(end - stop - 1));
+    if (!version || !equals((Text){version, end - version}, " SIP/2.0")) return NULL;
+    if (!(named = bytes_of((Text){at, stop - at}))) return NULL;
+    method = PyDict_GetItemWithError(methods, named);
+    Py_DECREF(named);
+    if (!method || !(raw = bytes_of((Text){stop + 1, version - stop - 1}))) return NULL;
+    if (head->seen & (1u << HOPS)) {
+        long long left = number(head->fields[HOPS], 10);
+        if (left >= 0 && left <= 255) hops = PyLong_FromLongLong(left);
+    }
+    else
+        hops = Py_NewRef(Py_None);
+    if (hops && (uri = uri_value(raw)) && (via = via_value(head->fields[VIA]))
+        && (cseq = cseq_value(head->fields[CSEQ], method))
+        && (from = name_addr_value(head->fields[FROM])) && (lines = list_of_lines(head)))
+        found = PyTuple_Pack(
+            10, method, uri, head->names, lines, body, via, cseq, from, hops, raw);
+    Py_XDECREF(raw);
+    Py_XDECREF(hops);
+    Py_XDECREF(uri);
+    Py_XDECREF(via);
+    Py_XDECREF(cseq);
+    Py_XDECREF(from);
+    Py_XDECREF(lines);
+    return found;
+}
+
+/* (status, reason, names, lines, body, via, cseq) */
+static PyObject *response(Head *head, PyObject *body)
+{
+    const char *at = head->start.at + 8, *end = head->start.at + head->start.size;
+    PyObject *status = NULL, *reason = NULL, *lines = NULL, *via = NULL, *cseq = NULL, *found = NULL;
+    long long code = end - at >= 3 ? number((Text){at, 3}, 3) : -1;
+    at += 3;
+    if (code < 100 || code > 699 || (at < end && *at != ' ')) return NULL;
+    if (at < end) at++;
+    if ((status = PyLong_FromLongLong(code)) && (reason = bytes_of((Text){at, end - at}))
+        && (via = via_value(head->fields[VIA])) && (cseq = cseq_value(head->fields[CSEQ], NULL))
+        && (lines = list_of_lines(head)))
+        found = PyTuple_Pack(7, status, reason, head->names, lines, body, via, cseq);
+    Py_XDECREF(status);
+    Py_XDECREF(reason);
+    Py_XDECREF(via);
+    Py_XDECREF(cseq);
+    Py_XDECREF(lines);
+    return found;
+}
+
+/* --- What Python calls --- */
+
+static PyObject *or_none(PyObject *found)
+{
+    if (!found && !PyErr_Occurred()) Py_RETURN_NONE;
+    return found;
+}
+
+static PyObject *scan_message(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    Head head = {.names = NULL};
+    PyObject *body, *found = NULL;
+    const char *at, *end;
+    if (count != 2 || !PyBytes_Check(arguments[0])) {
+        PyErr_SetString(PyExc_TypeError, "message(data: bytes, fits: bool)");
+        return NULL;
+    }
+    at = PyBytes_AS_STRING(arguments[0]);
+    end = at + PyBytes_GET_SIZE(arguments[0]);
+    if (!uri_type) Py_RETURN_NONE; /* nothing is prepared */
+    if (!(head.names = PyList_New(0))) return NULL;
+    if ((at = take_head(&head, at, end))
+        && (body = body_of(&head, at, end, arguments[1] == Py_True))) {
+        int answers = head.start.size > 8 && !memcmp(head.start.at, "SIP/2.0 ", 8);
+        found = answers ? response(&head, body) : request(&head, body);
+        Py_DECREF(body);
+    }
+    Py_DECREF(head.names);
+    return or_none(found);
+}
+
+static PyObject *scan_uri(PyObject *module, PyObject *raw)
+{
+    if (!PyBytes_Check(raw)) {
+        PyErr_SetString(PyExc_TypeError, "uri(raw: bytes)");
+        return NULL;
+    }
+    return or_none(uri_type ? uri_value(raw) : NULL);
+}
+
+static int learn(PyObject *written, PyObject *name, long field)
+{
+    Text text = {PyBytes_AS_STRING(written), PyBytes_GET_SIZE(written)};
+    size_t place;
+    if (text.size < 1 || text.size > LONGEST_NAME || field < 0 || field > MANY) return 0;
+    for (place = place_of(text); headers[place].name;) place = (place + 1) % MOST_HEADERS;
+    for (Py_ssize_t i = 0; i < text.size; i++) headers[place].lower[i] = lower(text.at[i]);
+    headers[place].size = text.size;
+    headers[place].field = (int)field;
+    headers[place].name = Py_NewRef(name);
+    return 1;
+}
+
+static PyObject *prepare(PyObject *module, PyObject *arguments)
+{
+    PyObject *names, *written, *known, *name;
+    Py_ssize_t place = 0;
+    PyObject *types[5];
+    int field;
+    if (!PyArg_ParseTuple(arguments, "O!O!OOOO", &PyDict_Type, &names, &PyDict_Type, &types[0],
+                          &types[1], &types[2], &types[3], &types[4]))
+        return NULL;
+    if (uri_type || PyDict_GET_SIZE(names) > MOST_HEADERS / 2) {
+        PyErr_SetString(PyExc_ValueError, "prepare: once, and with fewer names");
+        return NULL;
+    }
+    while (PyDict_Next(names, &place, &written, &known)) {
+        if (!PyArg_ParseTuple(known, "Si", &name, &field)) return NULL;
+        if (!PyBytes_Check(written) || !learn(written, name, field)) {
+            PyErr_SetString(PyExc_ValueError, "prepare: a name that cannot be learnt");
+            return NULL;
+        }
+    }
+    methods = Py_NewRef(types[0]);
+    via_type = Py_NewRef(types[1]);
+    cseq_type = Py_NewRef(types[2]);
+    name_addr_type = Py_NewRef(types[3]);
+    uri_type = Py_NewRef(types[4]);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"prepare", prepare, METH_VARARGS, "Take the tables and types that messages are made with."},
+    {"message", (PyCFunction)(void (*)(void))scan_message, METH_FASTCALL, "Read a message."},
+    {"uri", scan_uri, METH_O, "Read a URI."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_scan", "Ordinary messages, read in one walk.", -1, functions,
+};
+
+PyMODINIT_FUNC PyInit__scan(void)
+{
+    fill_kinds();
+    empty = PyBytes_FromString("");
+    scheme_sip = PyBytes_FromString("sip");
+    scheme_sips = PyBytes_FromString("sips");
+    return empty && scheme_sip && scheme_sips ? PyModule_Create(&definition) : NULL;
+}
