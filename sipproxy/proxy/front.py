@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
@@ -15,7 +15,6 @@ from sipproxy.interfaces import (
     Sender,
     Target,
     is_deferred,
-    then,
 )
 from sipproxy.proxy.branch import DIALOG_FORMING
 from sipproxy.proxy.core import Core
@@ -53,15 +52,6 @@ class Visit:
         self.sender: Sender
         self._filters: Iterator[IRequestFilter] | None = None
         self._routers: Iterator[IRouter] | None = None
-
-    def identified_by(self, go_on: Callable[[Visit], Any]) -> Callable[[Sender], Any]:
-        """Return what notes the sender and goes on."""
-
-        def identified(sender: Sender) -> Any:
-            self.sender = sender
-            return go_on(self)
-
-        return identified
 
     def filters(self, configured: Sequence[IRequestFilter]) -> Iterator[IRequestFilter]:
         """Return the filters that have not been asked yet."""
@@ -153,7 +143,13 @@ class Front:
             raise SipError(405, headers=[(b"Allow", self.allow)])
         admitted = passage if visit.handler is None else None  # a token is no password
         sender = self._senders.identify(request, transaction.flow, admitted)
-        return then(sender, visit.identified_by(self._filtered))
+        if is_deferred(sender):
+            return sender.addCallback(self._identified, visit)
+        return self._identified(sender, visit)
+
+    def _identified(self, sender: Sender, visit: Visit) -> Any:
+        visit.sender = sender
+        return self._filtered(visit)
 
     def _handler(self, request: Request) -> IRequestHandler | None:
         if self._core.identity.domain_of(request.uri) is not None:

@@ -47,12 +47,17 @@ class LocationRouter:
                 if other not in visited:
                     visited.add(other)
                     self._collect(other, targets, visited)
-            elif not any(target.uri == uri.raw for target in targets) and not any(
-                equivalent(parse_uri(target.uri), uri) for target in targets
-            ):
+            elif not _is_among(uri, targets):
                 form = request_form(uri)
                 hop = self._core.peers.hop(uri.host)
                 targets.append(Target(form, binding.path, binding.flow, hop, is_user=True))
+
+
+def _is_among(uri: Uri, targets: list[Target]) -> bool:
+    for target in targets:
+        if target.uri == uri.raw or equivalent(parse_uri(target.uri), uri):
+            return True
+    return False
 
 
 @implementer(IRouter)

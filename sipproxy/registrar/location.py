@@ -60,9 +60,10 @@ class LocationTable:
         if record is None:
             return ()
         now = self._host.now()
-        if all(binding.expires_at > now for binding in record.bindings):
-            return record.bindings
-        return tuple(binding for binding in record.bindings if binding.expires_at > now)
+        for binding in record.bindings:
+            if binding.expires_at <= now:
+                return tuple(b for b in record.bindings if b.expires_at > now)
+        return record.bindings
 
     def commit(self, aor: bytes, bindings: Sequence[Binding]) -> None:
         """Put these bindings in the place of the current ones, all at once."""

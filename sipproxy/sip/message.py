@@ -174,14 +174,14 @@ class Message:
             del self.names[index], self.lines[index]
         self._edited(name)
 
-    def replace_first_value(self, name: bytes, value: bytes) -> None:
-        """Write another first value of a header, the others on its line kept."""
+    def _first(self, name: bytes) -> tuple[int, bytes, bytes, bytes]:
+        """Return where a header's first line is, its name, first value, and what comes after."""
         index = self.names.index(name)
-        written, _, values = self.lines[index].partition(b":")
-        if b"," in values:
-            value = b", ".join([value, *split_values(_value(self.lines[index]))[1:]])
-        self.lines[index] = written.rstrip() + b": " + value
-        self._edited(name)
+        written, _, value = self.lines[index].partition(b":")
+        if b"," not in value:
+            return index, written.rstrip(), unfold(value).strip(), b""
+        first, *others = split_values(unfold(value))
+        return index, written.rstrip(), first, b", " + b", ".join(others) if others else b""
 
     def _edited(self, name: bytes) -> None:
         if name in _PARSED:
@@ -265,11 +265,10 @@ class Request(Message):
         ``via`` keeps what the sender wrote: responses are routed by both.
         """
         via = self.via
-        value = self.first_value(b"via")
+        index, written, value, others = self._first(b"via")
         stamped = stamp_via(value, via, host, port)
         if stamped is not value:
-            self.replace_first_value(b"via", stamped)
-            self._via = via
+            self.lines[index] = written + b": " + stamped + others
 
     @property
     def max_forwards(self) -> int | None:

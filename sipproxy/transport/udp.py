@@ -188,7 +188,7 @@ class UdpEndpoint:
             except BlockingIOError:
                 return
             except (OSError, ValueError, TypeError) as error:
-                problem = error
+                problem = str(error)  # an exception that its own frame holds is a cycle
         self._log.info("UDP to {address}: {problem}", address=address[0], problem=problem)
         if self._receiver is not None:
             self._reactor.callLater(0, self._receiver.undeliverable, data)

@@ -71,14 +71,6 @@ class EditingTests(TableCase):
                 lambda m: (m.pop_value(b"route"), m.pop_value(b"route")),
                 [*edited(4)[:5], b"Route: <sip:p3>", *LINES[7:]],
             ),
-            "replace the first of several on a line": (
-                lambda m: m.replace_first_value(b"via", b"SIP/2.0/UDP a;received=1"),
-                edited(0, b"v: SIP/2.0/UDP a;received=1, SIP/2.0/TCP b;branch=z9hG4bK2"),
-            ),
-            "replace the only one": (
-                lambda m: m.replace_first_value(b"x-first", b"two"),
-                edited(1, b"X-First: two"),
-            ),
         }
     )
     def test_lines(self, edit: _Edit, lines: list[bytes]) -> None:
@@ -96,7 +88,6 @@ class EditingTests(TableCase):
             "push": (lambda m: m.push(b"Via", b"SIP/2.0/UDP new"), b"new"),
             "put": (lambda m: m.put(b"Via", b"SIP/2.0/UDP new"), b"new"),
             "pop": (lambda m: m.pop_value(b"via"), b"b"),
-            "replace": (lambda m: m.replace_first_value(b"via", b"SIP/2.0/UDP new"), b"new"),
             "append": (lambda m: m.append(b"Via", b"SIP/2.0/UDP new"), b"a"),
         }
     )
@@ -111,17 +102,14 @@ class EditingTests(TableCase):
         self.assertEqual((message.cseq.number, message.from_.tag, message.to.tag), (1, b"1", None))
         message.put(b"CSeq", b"2 FOO")
         message.put(b"From", b"<sip:a@b>;tag=2")
-        message.replace_first_value(b"to", b"<sip:c@d>;tag=3")
+        message.put(b"To", b"<sip:c@d>;tag=3")
         self.assertEqual((message.cseq.number, message.from_.tag, message.to.tag), (2, b"2", b"3"))
         message.remove(b"cseq")
         self.refuses(400, lambda: message.cseq)
 
-    @rows({"pop": Request.pop_value, "replace": lambda m, n: m.replace_first_value(n, b"x")})
-    def test_what_is_not_there_cannot_be_edited(
-        self, edit: Callable[[Request, bytes], None]
-    ) -> None:
+    def test_what_is_not_there_cannot_be_popped(self) -> None:
         message = Request(b"FOO", b"sip:x", NAMES[:], LINES[:])
-        self.assertRaises(ValueError, edit, message, b"path")
+        self.assertRaises(ValueError, message.pop_value, b"path")
         self.assertEqual(message.lines, LINES)
 
 

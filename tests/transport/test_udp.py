@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 
 from sipproxy.sip.headers import parse_via
 from sipproxy.transport.identity import SentBy
@@ -54,6 +56,21 @@ class ReplyPathTest(TableCase):
             self.assertEqual(len({UdpFlow(one, ("h", 1)), UdpFlow(one, ("h", 1))}), 1)
             for other in (UdpFlow(two, ("h", 1)), UdpFlow(one, ("h", 2)), "h"):
                 self.assertNotEqual(UdpFlow(one, ("h", 1)), other)
+
+
+class UnsentTest(TableCase):
+    """Datagrams that the kernel does not take."""
+
+    def test_no_cycles(self) -> None:
+        """Such a datagram leaves nothing that only the cycle collector could free."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain:
+            endpoint = UdpEndpoint(plain, SentBy(b"UDP", b"h", 1), Clock())
+            gc.collect()
+            gc.disable()
+            self.addCleanup(gc.enable)
+            for place in (("127.0.0.1", 0), ("::1", 5060)):
+                endpoint.write(b"x", place)
+            self.assertEqual(gc.collect(), 0)
 
 
 class UdpCase(SiteCase):
