@@ -48,10 +48,10 @@ class Target:
     Route. The request goes to the first Route value where it has one, else by ``flow``, else to
     ``hop`` (a URI), else to the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own
     device, so that silence means 480 and not 504; ``past_routes`` that the flow is the way even
-    where a Route names another.
+    where a Route names another. An INVITE is sent to the targets of the highest ``q`` first.
     """
 
-    __slots__ = ("flow", "hop", "is_user", "past_routes", "routes", "uri")
+    __slots__ = ("flow", "hop", "is_user", "past_routes", "q", "routes", "uri")
 
     def __init__(
         self,
@@ -61,12 +61,14 @@ class Target:
         hop: Uri | None = None,
         is_user: bool = False,
         past_routes: bool = False,
+        q: float = 1.0,
     ) -> None:
         self.uri = uri
         self.routes = routes
         self.flow = flow
         self.hop = hop
         self.past_routes = past_routes
+        self.q = q
         self.is_user = is_user
 
 
@@ -190,6 +192,9 @@ class IForwarder(Interface):
         sender: Sender,
     ) -> None:
         """Forward a request to its targets, of which there is at least one; raises `SipError`."""
+
+    def acknowledge(ack: Request, near: Flow, target: Target) -> None:
+        """Forward the ACK to a 2xx, which came by ``near``; raises `SipError`."""
 
 
 class ICredentialStore(Interface):

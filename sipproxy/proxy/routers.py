@@ -50,7 +50,8 @@ class LocationRouter:
             elif not _is_among(uri, targets):
                 form = request_form(uri)
                 hop = self._core.peers.hop(uri.host)
-                targets.append(Target(form, binding.path, binding.flow, hop, is_user=True))
+                flow, q = binding.flow, binding.q
+                targets.append(Target(form, binding.path, flow, hop, is_user=True, q=q))
 
 
 def _is_among(uri: Uri, targets: list[Target]) -> bool:

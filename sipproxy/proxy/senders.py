@@ -34,16 +34,14 @@ class Senders:
         credentials only where the request came by that user's own flow.
         """
         identity = self._core.identity
-        uri = request.from_.uri
-        realm = identity.realm_of(uri)
-        aor = unescape(uri.user or b"") + b"@" + (realm or uri.host)
+        aor, realm = self._named(request)
         if passage is not None and (sender := self._admitted(request, flow, passage, aor, realm)):
             return sender
         status = 407
         if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:
             realm, status = realm or ours, 401
         if realm is None:
-            return self._foreign(request, aor, uri.host, flow)
+            return self._foreign(request, aor, flow)
         if self._authenticator is None:
             return _sender(aor, passage)
 
@@ -73,9 +71,27 @@ class Senders:
             consume(request, self._core.identity.domains)  # unasked for, and nobody else's business
         return _sender(aor, passage)
 
-    def _foreign(self, request: Request, aor: bytes, domain: bytes, flow: Flow | None) -> Any:
+    def in_dialog(self, request: Request, flow: Flow, passage: Passage) -> Sender:
+        """Return the `Sender` of what is never challenged; a user is who came by the user's flow.
+
+        Raises `SipError` 400.
+        """
+        aor, realm = self._named(request)
+        if realm is not None and self._authenticator is None:
+            return _sender(aor, passage)
+        sender = self._admitted(request, flow, passage, aor, realm)
+        return sender or Sender(aor, is_user=False, by_token=True)
+
+    def _named(self, request: Request) -> tuple[bytes, bytes | None]:
+        """Return the address-of-record in From, and our domain that it claims to belong to."""
+        uri = request.from_.uri
+        realm = self._core.identity.realm_of(uri)
+        return unescape(uri.user or b"") + b"@" + (realm or uri.host), realm
+
+    def _foreign(self, request: Request, aor: bytes, flow: Flow | None) -> Any:
         """A stranger reaches our users by the federation policy, and nobody else."""
         is_ours = self._core.identity.domain_of(request.uri) is not None
+        domain = request.from_.uri.host
         if not is_ours or b"route" in request.names or flow is None:
             raise SipError(403, "Relaying Denied")
         if not domain:
