@@ -263,7 +263,7 @@ def _check_numbers(config: Config) -> None:
         raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
     positive = {
         "auth": (settings.auth, ["nonce_lifetime"]),
-        "proxy": (settings.proxy, ["patience", "max_breadth", "max_forwards"]),
+        "proxy": (settings.proxy, ["patience", "next_group", "max_breadth", "max_forwards"]),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, _names(Limits)),
     }
@@ -271,3 +271,5 @@ def _check_numbers(config: Config) -> None:
         for name in names:
             if not 0 < getattr(values, name) < math.inf:
                 raise config.error(f"{table}.{name}", "has to be more than 0, and finite")
+    if not 180 < settings.proxy.ring < math.inf:
+        raise config.error("proxy.ring", "has to be more than 180: Timer C of RFC 3261 §16.6")

@@ -110,9 +110,9 @@ class Leg:
             self._context.accepted(response)
         elif self.state != ENDED:
             # Who had rung for too long has not answered, whatever it says to our CANCEL.
-            is_late = self.state == CANCELLED and response.status == 487
+            is_late = self.state == CANCELLED and not self._context.is_cancelled
             self._end()
-            self._context.ended(408 if is_late and not self._context.is_cancelled else response)
+            self._context.ended(408 if is_late and response.status == 487 else response)
 
     def _provisional(self, response: Response, is_ours: bool) -> None:
         if self.state == ENDED:
@@ -141,7 +141,7 @@ class Leg:
     def cancel(self) -> None:
         """Nobody wants an answer of this branch any more (step 10)."""
         if self.state == WAITING:
-            self._fail(487)
+            self._fail(self._context.silent_status)
         elif self.state == CALLING:
             self.state = LEAVING
         elif self.state == RINGING:
@@ -152,8 +152,8 @@ class Leg:
         if self.state == RINGING:
             self._cancel_now()
         elif self.state != ENDED:
-            client, status = self._client, 487 if self.state == CANCELLED else 408
-            self._fail(status)
+            client = self._client
+            self._fail(self._context.silent_status)
             if client is not None:
                 client.abandon()
 
@@ -231,6 +231,11 @@ class InviteContext:
         self.is_cancelled = True
         self._groups = []
         self._cancel_legs()
+
+    @property
+    def silent_status(self) -> int:
+        """What is said of a branch that was cancelled before it answered."""
+        return 487 if self.is_cancelled else 408
 
     def progressed(self, response: Response) -> None:
         """A branch rings."""
