@@ -250,8 +250,6 @@ def _check_route(config: Config, key: str, route: Route, taken: set[bytes]) -> N
         except ValueError:
             problem = f"{source!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
             raise config.error(f"{key}.from[{index}]", problem) from None
-    if route.trusted:
-        raise config.error(f"{key}.trusted", "asserted identity is not supported yet: remove it")
 
 
 def _check_numbers(config: Config) -> None:

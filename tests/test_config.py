@@ -192,10 +192,6 @@ FAULTS = {
         route(**{"from": '"192.0.2.1"'}),
         "route[0].from: needs an array [...], not a string in quotes",
     ),
-    "route: trusted": (
-        route(trusted="true"),
-        "route[0].trusted: asserted identity is not supported yet: remove it",
-    ),
     "proxy: an unknown key": (
         GOOD + "[proxy]\npriority = 1",
         "proxy.priority: unknown key; remove it, or use: filters, handlers, max_breadth, "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from sipproxy.auth.asserted import ASSERTED, assert_identity, is_private
 from sipproxy.interfaces import IForwarder, Sender, Target
 from sipproxy.proxy.branch import DIALOG_FORMING, Branch, BranchUser, prepared
 from sipproxy.proxy.context import ResponseContext
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 class Outgoing:
     """A request on its way to its targets; raises `SipError` 400, 440 or 482."""
 
-    __slots__ = ("_breadth", "_core", "_near", "_record_route", "_request", "_second")
+    __slots__ = (
+        *("_breadth", "_core", "_is_asserted", "_is_private", "_near"),
+        *("_record_route", "_request", "_second"),
+    )
 
     def __init__(
         self, core: Core, request: Request, sender: Sender, near: Flow | None, is_forked: bool
@@ -38,6 +42,8 @@ class Outgoing:
         self._core = core
         self._request = request
         self._near = near
+        self._is_asserted = assert_identity(request, sender)
+        self._is_private = self._is_asserted and is_private(request)
         self._second = b""
         if is_forked:  # RFC 5393 §4.1
             self._second = second_part(request)
@@ -54,11 +60,17 @@ class Outgoing:
         widths = shares(self._breadth, len(targets))
         for target, user, width in zip(targets, users, widths, strict=True):
             copy, hop = prepared(self._request, target, width, core.settings.max_forwards)
+            if self._is_asserted and not self._is_told_to(target):
+                copy.remove(ASSERTED)
             branch = new_branch(core.random(8), self._second)
             one = Branch(core, copy, branch, user, self._near, self._record_route)
             branches.append((one, target.flow, hop))
         for one, flow, hop in branches:
             one.send(flow, hop)
+
+    def _is_told_to(self, target: Target) -> bool:
+        """Whether a target is to see who the sender is: a trusted peer, or a user (RFC 3325 §7)."""
+        return target.is_trusted or (target.is_user and not self._is_private)
 
 
 @implementer(IForwarder)
@@ -97,7 +109,8 @@ class Forwarder:
     # Upstream
 
     def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response of a branch upstream."""
+        """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
+        response.remove(ASSERTED)
         self._core.respond_with(request, server, response)
 
     def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
@@ -151,7 +164,8 @@ class Invitation:
         self._core.wheel.wake(sleeper, self._core.ticks(seconds))
 
     def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response of a branch upstream."""
+        """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
+        response.remove(ASSERTED)
         self._core.respond_with(request, server, response)
 
     def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
