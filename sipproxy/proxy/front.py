@@ -250,17 +250,21 @@ class Front:
     # What is answered without asking who it is
 
     def _is_ping(self, request: Request) -> bool:
-        """Tell whether this is OPTIONS to the server itself (§11)."""
-        return (
-            request.method == b"OPTIONS"
-            and request.uri.user is None
-            and b"route" not in request.names
-            and self._core.identity.is_us(request.uri)
-        )
+        """Tell whether this is OPTIONS to the server itself (§11), or ends here (§16.3 step 3)."""
+        if request.method != b"OPTIONS" or not self._core.identity.is_us(request.uri):
+            return False
+        is_for_us = request.uri.user is None and b"route" not in request.names
+        return is_for_us or request.max_forwards == 0
 
     def _answer_ping(self, request: Request, transaction: ServerTransaction) -> None:
         refuse_unknown(request, b"require", SUPPORTED)  # §8.2.2.3
-        headers = ((b"Allow", self.allow), (b"Supported", b", ".join(SUPPORTED)))
+        headers = (
+            (b"Allow", self.allow),
+            (b"Accept", b"*/*"),
+            (b"Accept-Encoding", b"identity"),
+            (b"Accept-Language", b"en"),
+            (b"Supported", b", ".join(SUPPORTED)),
+        )
         self._core.respond(request, transaction, 200, headers=headers)
 
     def _cancel(self, request: Request, transaction: ServerTransaction) -> None:

@@ -101,7 +101,8 @@ RFC4475 = {
     "multi01": _bad("3.3.8"),
     "mcl01": _bad("3.3.9", stream=f"400 {CLOSE}"),
     "bcast": _bad("3.3.10", DROP),
-    "zeromf": _bad("3.3.11", "483")._replace(outbound="483"),
+    # An OPTIONS may be answered where its hops are used up (RFC 3261 §16.3 step 3): here, to ours.
+    "zeromf": Row("3.3.11", "200", "200", "483", outbound="483"),
     "cparam01": _register("3.3.12"),
     "cparam02": _register("3.3.13"),
     "regescrt": _register("3.3.14"),
