@@ -87,8 +87,13 @@ class Identity:
         return (uri.host, uri.effective_port) in self._addresses
 
     def domain_of(self, uri: Uri) -> bytes | None:
-        """Return the domain of ours that a URI belongs to, or None for a foreign one."""
+        """Return the domain of ours that a URI belongs to, or None for a foreign one.
+
+        With a maddr it leads there, whatever its domain (§16.5); one of ours has been taken off.
+        """
         host = uri.host
+        if b"maddr" in uri.params:
+            return None
         if host in self._domain_set and (uri.port is None or uri.port in self._ports):
             return host
         return self.domains[0] if host and self.is_us(uri) else None
@@ -97,7 +102,7 @@ class Identity:
         """Return the domain of ours that a From claims to belong to, whatever port it names."""
         if uri.host in self._names:
             return uri.host if uri.host in self._domain_set else self.domain
-        return self.domain_of(uri)
+        return self.domain if uri.host and self.is_us(uri) else None
 
     def canonical(self, uri: Uri) -> bytes:
         """Return the one form of a URI's address-of-record, ``user@domain`` (§10.3 step 5).

@@ -158,6 +158,15 @@ class ForeignTest(RouterCase):
     def test_ours(self) -> None:
         self.assertEqual(self.asked("sip:bob@example.test"), (None, None))
 
+    def test_maddr(self) -> None:
+        """§16.5: one that is not ours makes the Request-URI the only target, whatever its domain."""
+        self.bind("bob", "sip:b@1.test")
+        uri = "sip:bob@example.test;maddr=198.51.100.9"
+        self.assertIsNone(self.targets(uri))
+        by_domain, by_dns = self.asked(uri)
+        self.assertIsNone(by_domain)
+        self.assertEqual([(t.uri, t.hop) for t in by_dns], [(uri.encode(), None)])
+
     def test_no_host_to_go_to(self) -> None:
         """§16.3 step 2: nobody has said where im: URIs of others are, but for a Route."""
         self.refuses(416, self.asked, "im:carol@c.test")

@@ -57,6 +57,13 @@ class IdentityTest(TableCase):
         if uri.is_sip:
             self.assertEqual(IDENTITY.is_us(uri), domain is not None)
 
+    def test_maddr(self) -> None:
+        """§16.5: it leads elsewhere; §22: whoever has it in From is asked all the same."""
+        for raw in (b"sip:a@example.test;maddr=192.0.2.9", b"sip:a@127.0.0.1;maddr=192.0.2.9"):
+            uri = parse_uri(raw)
+            self.assertIsNone(IDENTITY.domain_of(uri))
+            self.assertEqual(IDENTITY.realm_of(uri), b"example.test")
+
     @rows(
         {
             "plain": ("sip:alice@example.test", b"alice@example.test"),
