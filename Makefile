@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test check clean
+.PHONY: run test check matrix clean
 
 run: .venv/ready
 	$(BIN)/sipctl demo
@@ -16,6 +16,9 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/towncrier build --draft --version next > /dev/null
+
+matrix: .venv/ready
+	$(BIN)/python -m tests.matrix
 
 clean:
 	rm -rf .venv build *.egg-info _trial_temp*

@@ -17,6 +17,7 @@ from sipproxy.sip.headers import parse_authorization
 from sipproxy.sip.message import Request
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.settings import Listen
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 REALM = b"example.test"
@@ -108,6 +109,7 @@ class AuthenticatorCase(TableCase):
 class ChallengeTest(AuthenticatorCase):
     """What a request without credentials is answered (RFC 3261 §22.1, RFC 8760 §2.3)."""
 
+    @rfc(3261, "22.1", "REGISTER is challenged by 401, all else by 407, ACK and CANCEL never")
     @rows(
         {
             "registrar": (b"REGISTER", 401, b"WWW-Authenticate"),
@@ -120,6 +122,7 @@ class ChallengeTest(AuthenticatorCase):
         error = self.refuses(status, self.authenticator.authenticate, request, REALM, status)
         self.assertEqual([name for name, _ in error.headers], [header, header])
 
+    @rfc(8760, "2.3", "a challenge for each algorithm, the most preferred first")
     def test_one_challenge_for_each_algorithm_in_order(self) -> None:
         found = self.challenged(self.request())
         self.assertEqual([params[b"algorithm"] for params in found], [b"SHA-256", b"MD5"])
@@ -137,21 +140,25 @@ class AllAlgorithmsTest(AuthenticatorCase):
 
     algorithms = tuple(reversed(ALGORITHMS))
 
+    @rfc(8760, "2.3", "a challenge for each algorithm, the most preferred first")
     def test_order_is_that_of_the_configuration(self) -> None:
         found = [params[b"algorithm"].decode() for params in self.challenged(self.request())]
         self.assertEqual(found, list(self.algorithms))
 
+    @rfc(8760, "2.6", "an algorithm that is not offered is not taken")
     @rows({name: name for name in ALGORITHMS})
     def test_accepted(self, algorithm: str) -> None:
         self.assertEqual(self.try_(self.answer(self.fresh(algorithm))), ALICE)
         self.assertEqual(self.secrets.asked, [(ALICE, algorithm)])
 
+    @rfc(7616, "3.3", "without algorithm it is MD5")
     def test_default_is_md5(self) -> None:
         """RFC 7616 §3.3: where the algorithm is not said it is MD5."""
         value = self.answer(self.fresh("MD5")).replace(b" algorithm=MD5,", b"")
         self.assertEqual(self.try_(value), ALICE)
 
 
+@rfc(8760, "2.6", "an algorithm that is not offered is not taken")
 class Sha256Test(AuthenticatorCase):
     """A server that does not offer MD5 does not take it (RFC 8760 §2.6: no bid down)."""
 
@@ -170,6 +177,7 @@ class CheckTest(AuthenticatorCase):
     def test_right_ones(self) -> None:
         self.assertEqual(self.try_(self.answer(self.fresh())), ALICE)
 
+    @rfc(7616, "3.4", "a response is checked with realm, nonce, nc, cnonce, qop, uri and method")
     @rows(
         {
             "password": {"password": b"wrong"},
@@ -211,6 +219,7 @@ class CheckTest(AuthenticatorCase):
         self.assertFalse(self.is_stale(request))
         self.assertIn(b"proxy-authorization", request.names)
 
+    @rfc(3261, "16.3 step 1", "what the proxy does not use is forwarded as it came")
     @rows(
         {
             "repeated parameter": b'Digest realm="a", realm="a"',
@@ -229,6 +238,7 @@ class CheckTest(AuthenticatorCase):
         value = self.answer(self.fresh(), uri=b"sip:")
         self.assertFalse(self.is_stale(self.request((b"Proxy-Authorization", value))))
 
+    @rfc(7616, "3.4", "the uri parameter means the resource of the Request-URI")
     @rows(
         {
             "port": b"sip:bob@example.test:5060",
@@ -261,6 +271,7 @@ class CheckTest(AuthenticatorCase):
         request = self.request(header, uri=b"tel:2")
         self.refuses(403, self.authenticator.authenticate, request, REALM)
 
+    @rfc(7616, "3.4", "the uri parameter means the resource of the Request-URI")
     @rows({"user": b"sip:carol@example.test", "host": b"sip:bob@b.test", "scheme": b"tel:1"})
     def test_other_resource(self, uri: bytes) -> None:
         self.refuses(403, self.try_, self.answer(self.fresh(), uri=uri))
@@ -279,6 +290,7 @@ class CheckTest(AuthenticatorCase):
 class TimeTest(AuthenticatorCase):
     """Nonces age, and no count passes twice (RFC 7616 §3.3, §5.5)."""
 
+    @rfc(7616, "3.3", "stale is for a nonce that is only too old")
     def test_stale(self) -> None:
         """``stale`` is for a nonce that is only too old: the password was right."""
         challenge = self.fresh()
@@ -288,17 +300,20 @@ class TimeTest(AuthenticatorCase):
         request = self.request((b"Proxy-Authorization", self.answer(challenge, 2)))
         self.assertTrue(self.is_stale(request))
 
+    @rfc(7616, "3.3", "stale is for a nonce that is only too old")
     def test_stale_with_a_wrong_password(self) -> None:
         challenge = self.fresh()
         self.now += 1000
         value = self.answer(challenge, password=b"wrong")
         self.assertFalse(self.is_stale(self.request((b"Proxy-Authorization", value))))
 
+    @rfc(7616, "5.5", "a replay is challenged anew")
     def test_replay(self) -> None:
         value = self.answer(self.fresh())
         self.try_(value)
         self.assertTrue(self.is_stale(self.request((b"Proxy-Authorization", value))))
 
+    @rfc(7616, "3.4", "a nonce count passes once")
     def test_counting_on(self) -> None:
         challenge = self.fresh()
         for count in (1, 2, 5, 3, 4, 6):  # datagrams overtake each other
@@ -312,6 +327,7 @@ class TimeTest(AuthenticatorCase):
         self.assertEqual(self.try_(self.answer(challenge)), ALICE)
 
 
+@rfc(3261, "22.3", "credentials for another realm are left in the request, in their order")
 class ConsumedTest(AuthenticatorCase):
     """A proxy takes out the credentials for its realm, and no others (RFC 3261 §22.3)."""
 
@@ -345,6 +361,7 @@ class ConsumedTest(AuthenticatorCase):
         self.assertEqual(request.raw_values(b"proxy-authorization"), [])  # all were for us
 
 
+@rfc(3261, "22.3", "credentials for another realm are left in the request, in their order")
 class SeveralTest(AuthenticatorCase):
     """Of several credentials for our realm one has to be good (RFC 3261 §22.3)."""
 

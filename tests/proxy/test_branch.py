@@ -13,6 +13,7 @@ from sipproxy.sip.uri import parse_uri
 from sipproxy.testing import FakeServer
 from sipproxy.transport.resolver import Unreachable
 from tests.proxy.fakes import OPEN, request
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 CONTACT = "sip:bob@192.0.2.2"
@@ -30,6 +31,9 @@ to = "sip:198.51.100.7"
 class PreparedTest(TableCase):
     """Steps 1 to 3 and 5 to 7."""
 
+    @rfc(3261, "16.6 step 7", "the next hop is the first Route value, else the Request-URI")
+    @rfc(3261, "16.6 step 6", "for a strict router Request-URI and first Route value change places")
+    @rfc(3327, "5.4", "the Path vector becomes the Route of a request to the binding")
     @rows(
         {
             "nothing": ((), [], None, CONTACT, [], CONTACT),
@@ -93,18 +97,22 @@ class PreparedTest(TableCase):
         self.assertEqual(found.raw.decode(), next_hop)
         self.assertEqual(original.encode(), before)
 
+    @rfc(3261, "16.6 step 3", "Max-Forwards is one less, and 70 where there was none")
     @rows({"there": (["Max-Forwards: 9"], b"8"), "absent": ([], b"70")})
     def test_max_forwards(self, lines: list[str], value: bytes) -> None:
         """Step 3."""
         copy, _ = prepared(request(*lines), Target(CONTACT.encode()), 60, 70)
         self.assertEqual(copy.raw_values(b"max-forwards"), [value])
 
+    @rfc(5393, "5.3.3", "branches together have no more Max-Breadth than came in")
     def test_max_breadth(self) -> None:
         """RFC 5393 §5.3.3: exactly one value in every copy."""
         for lines in ([], ["Max-Breadth: 60"]):
             copy, _ = prepared(request(*lines), Target(CONTACT.encode()), 7, 70)
             self.assertEqual(copy.raw_values(b"max-breadth"), [b"7"])
 
+    @rfc(3261, "16.6 step 1", "the copy has all header fields as received, in their order")
+    @rfc(3261, "16.6 step 1", "the body is not touched")
     def test_nothing_else_is_touched(self) -> None:
         """Step 1: what a proxy does not know stays as it was written."""
         lines = [
@@ -158,6 +166,7 @@ class SendingTest(TableCase):
         peer.answer(200)
         self.assertEqual(self.statuses, [200])
 
+    @rfc(3261, "16.9", "a request that cannot be delivered is as good as one that was answered 503")
     def test_no_flow(self) -> None:
         waiting = self.connecting()
         self.send()
@@ -193,6 +202,7 @@ class SendingTest(TableCase):
         waiting.callback(peer.flow)
         self.assertEqual(peer.received, [])
 
+    @rfc(3261, "16.6 step 9", "over a stream a request has a Content-Length")
     def test_content_length(self) -> None:
         """Step 9: a stream needs it; to a datagram nothing is added."""
         for transport, found in (("tcp", [b"0"]), ("udp", [])):
@@ -204,6 +214,7 @@ class SendingTest(TableCase):
             waiting.callback(peer.flow)
             self.assertEqual(peer.received[0].raw_values(b"content-length"), found)
 
+    @rfc(3261, "16.6 step 4", "our Record-Route value is a SIP URI with lr, before all others")
     @rows(
         {
             "MESSAGE": ("MESSAGE", False),
@@ -227,6 +238,7 @@ class SendingTest(TableCase):
             self.assertIn(b"lr", address.uri.params)
             self.assertNotIn(b"transport", address.uri.params)
 
+    @rfc(3261, "18.1.2", "a response whose topmost Via is not ours is discarded")
     def test_response_with_another_sent_by(self) -> None:
         """§18.1.2: a response whose topmost Via is not ours is dropped."""
         peer = self.server.client("198.51.100.7")
@@ -277,6 +289,7 @@ class SendingTest(TableCase):
         last = caller.received[-1]
         self.assertEqual(last.value(b"content-length"), b"0")
 
+    @rfc(3261, "16.3 step 1", "what the proxy uses and cannot read is answered 400")
     def test_unreadable_party(self) -> None:
         """§16.3 step 1: our token names both parties of a dialog; nothing is sent before that."""
         peer = self.server.client("198.51.100.7")

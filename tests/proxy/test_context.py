@@ -10,6 +10,7 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from tests.proxy.fakes import request
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 SILENT, DEAD = -1, -2
@@ -96,6 +97,10 @@ class ContextCase(TableCase):
             context.answered(self.response(outcome), self.clients[client])
 
 
+@rfc(3261, "16.7 step 6", "the best is a 6xx, else of the lowest class, 401 and the like first")
+@rfc(3261, "16.7 step 6", "a final response goes upstream when every branch has ended")
+@rfc(3261, "16.7 step 6", "a lone 503 goes upstream as 500")
+@rfc(4320, "4.2", "a 408 is never sent to what is no INVITE")
 class BestTest(ContextCase):
     """Every pair and some triples of what two or three branches come to."""
 
@@ -155,6 +160,7 @@ class BestTest(ContextCase):
 class LifeTest(ContextCase):
     """One final answer, and nothing after it."""
 
+    @rfc(4320, "4.1", "no provisional response but 100 is sent to what is no INVITE")
     @rows({str(status): status for status in (100, 180, 183, 199)})
     def test_provisional(self, status: int) -> None:
         """RFC 4320 §4.1: nothing but our own 100 is sent."""
@@ -162,6 +168,8 @@ class LifeTest(ContextCase):
         self.come(context, status)
         self.assertEqual((self.upstream.sent, context.is_over), ([], False))
 
+    @rfc(3261, "16.7 step 5", "any 2xx is forwarded immediately")
+    @rfc(3261, "16.7 step 5", "one final response goes upstream, or 2xx to an INVITE alone")
     def test_2xx_at_once(self) -> None:
         """§16.7 step 5."""
         context = self.start(3)
@@ -174,12 +182,14 @@ class LifeTest(ContextCase):
         context.woken()
         self.assertEqual(self.upstream.sent, [200])
 
+    @rfc(3261, "16.7 step 3", "our Via is taken off")
     def test_our_via_is_taken_off(self) -> None:
         """§16.7 step 3."""
         self.come(self.start(1), 200)
         (response,) = self.upstream.responses
         self.assertEqual(response.raw_values(b"via"), self.request.raw_values(b"via"))
 
+    @rfc(3261, "16.7 step 3", "a response without another Via is not forwarded")
     def test_what_was_meant_for_us_alone(self) -> None:
         """§16.7 step 3: without another Via a response is not sent on."""
         context = self.start(1)
@@ -220,6 +230,7 @@ class LifeTest(ContextCase):
         self.assertEqual(self.upstream.sent, [480])
 
 
+@rfc(3261, "16.7 step 7", "a 401 or 407 has the challenges of all others, unchanged")
 class ChallengesTest(ContextCase):
     """A 401 or 407 has the challenges of all, unchanged and in order (§16.7 step 7)."""
 

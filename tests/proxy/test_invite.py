@@ -15,6 +15,7 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from tests.proxy.fakes import request
+from tests.rfc import rfc
 from tests.sip.strategies import examples
 from tests.sip.tables import TableCase, rows
 
@@ -108,6 +109,7 @@ class InviteCase(TableCase):
 class LegTests(InviteCase):
     """One branch."""
 
+    @rfc(3261, "9.1", "a CANCEL waits for a provisional response")
     def test_states(self) -> None:
         context = self.start(["a"])
         leg = self.exchange.legs[0]
@@ -120,6 +122,7 @@ class LegTests(InviteCase):
         self.assertEqual((leg.state, self.exchange.waking), (ENDED, set()))
         self.assertEqual(self.said(), ["call a", "cancel 0", "answer 487"])
 
+    @rfc(3261, "16.7 step 2", "a 101 to 199 begins Timer C again, a 100 does not")
     def test_timer_c_is_reset_by_101_to_199(self) -> None:
         """§16.7 step 2."""
         self.start(["a"])
@@ -129,6 +132,9 @@ class LegTests(InviteCase):
             self.assertEqual(bool(self.exchange.waking), again, status)
         self.assertEqual(self.exchange.legs[0].state, RINGING)
 
+    @rfc(3261, "16.8", "when Timer C fires a branch that has said something is cancelled")
+    @rfc(3261, "16.8", "when Timer C fires a branch that has said nothing is as good as a 408")
+    @rfc(3261, "9.1", "a branch that has not ended 64*T1 after its CANCEL is given up")
     @rows(
         {
             "before a provisional: as good as 408": ([], ["own 408"], True),
@@ -157,6 +163,7 @@ class LegTests(InviteCase):
         self.assertTrue(self.exchange.legs[0].is_over)
         self.assertEqual(self.said(), ["call connecting", "own 487"])
 
+    @rfc(3261, "16.7 step 3", "a response without another Via is not forwarded")
     def test_response_for_us_alone(self) -> None:
         """§16.7 step 3: nobody else is to see it."""
         self.start(["a"])
@@ -168,6 +175,11 @@ class LegTests(InviteCase):
 class ContextTests(InviteCase):
     """Several of them."""
 
+    @rfc(3261, "16.7 step 5", "a 6xx waits for the branches that are left, and no new one begins")
+    @rfc(3261, "16.7 step 5", "any further 2xx to an INVITE is forwarded immediately")
+    @rfc(3261, "16.7 step 6", "a lone 503 goes upstream as 500")
+    @rfc(3261, "16.7 step 6", "the best is a 6xx, else of the lowest class, 401 and the like first")
+    @rfc(3261, "16.9", "a request that cannot be delivered is as good as one that was answered 503")
     @rows(
         {
             "all dead": ([["dead", "dead"], ["dead"]], [], ["call dead"] * 3 + ["own 500"]),
@@ -204,6 +216,7 @@ class ContextTests(InviteCase):
                 self.come(leg, status)
         self.assertEqual(self.said(), said)
 
+    @rfc(3261, "16.10", "a CANCEL is answered 200 at once, and goes to every pending branch")
     def test_cancel_ends_the_search(self) -> None:
         context = self.start(["a"], ["b"])
         self.come(0, 180)
@@ -225,6 +238,8 @@ class ContextTests(InviteCase):
             del context
         self.assertEqual(gc.collect(), 0)
 
+    @rfc(3261, "16.7 step 5", "one final response goes upstream, or 2xx to an INVITE alone")
+    @rfc(3261, "16.7 step 6", "a final response goes upstream when every branch has ended")
     @examples(300)
     @given(
         st.lists(st.lists(st.sampled_from(["a", "dead"]), min_size=1, max_size=3), min_size=1),
@@ -265,12 +280,23 @@ class ContextTests(InviteCase):
             if context in self.exchange.waking:
                 context.woken()
         elif place in self.exchange.clients:
-            leg = self.exchange.legs[place]
-            if event == "come":
-                self.come(place, status)
-            elif event == "wake" and leg in self.exchange.waking:
-                leg.woken()
-            elif event == "silence":
-                leg.timed_out(None)  # type: ignore[arg-type]
-            elif event == "failure":
-                leg.failed(None)  # type: ignore[arg-type]
+            self.happen_to(place, event, status)
+            is_refused = event == "come" and status >= 300
+            if event in ("silence", "failure") or is_refused or self.is_abandoned(place):
+                del self.exchange.clients[place]  # RFC 6026 figure 5: it passes nothing on any more
+
+    def is_abandoned(self, place: int) -> bool:
+        """Tell whether a branch was given up."""
+        return self.exchange.clients[place].is_abandoned
+
+    def happen_to(self, place: int, event: str, status: int) -> None:
+        """Let one thing happen to a branch."""
+        leg = self.exchange.legs[place]
+        if event == "come":
+            self.come(place, status)
+        elif event == "wake" and leg in self.exchange.waking:
+            leg.woken()
+        elif event == "silence":
+            leg.timed_out(None)  # type: ignore[arg-type]
+        elif event == "failure":
+            leg.failed(None)  # type: ignore[arg-type]

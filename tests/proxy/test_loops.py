@@ -10,12 +10,14 @@ from sipproxy.sip.errors import SipError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.settings import Listen
 from tests.proxy.fakes import request
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 IDENTITY = Identity(["example.test"], [], [Listen("udp", "127.0.0.1")])
 ROUTE = "Route: <sip:a.test;lr>"
 
 
+@rfc(5393, "4.2.1", "a branch depends on all that decides where a request goes but the method")
 class SecondPartTest(TableCase):
     """The second part of a branch (§4.2.1)."""
 
@@ -43,6 +45,7 @@ class SecondPartTest(TableCase):
     def test_does_not_depend_on(self, other: object) -> None:
         self.assertEqual(second_part(other), second_part(request()))
 
+    @rfc(5393, "4.2.4", "what differs between requests keeps their branches apart")
     def test_transactions_differ(self) -> None:
         """§4.2.4: what differs between requests keeps branches apart."""
         other = request()
@@ -58,6 +61,8 @@ class SecondPartTest(TableCase):
 class LoopTest(TableCase):
     """The check of every Via (§4.2.2)."""
 
+    @rfc(5393, "4.2.2", "a loop is answered 482, and a spiral goes on")
+    @rfc(3261, "16.3 step 4", "a request that comes back as it was is answered 482")
     @rows(
         {
             "ours, equal": ("127.0.0.1:5060", "", "", True),
@@ -79,6 +84,7 @@ class LoopTest(TableCase):
         else:
             refuse_loop(again, part, IDENTITY)
 
+    @rfc(3261, "16.6 step 8", "our Via stands before all others, with a branch for each target")
     def test_branches_are_unique(self) -> None:
         """§4.2.1: the first part is, whatever the second is."""
         one, two = new_branch(b"1" * 8, b"x"), new_branch(b"2" * 8, b"x")
@@ -87,6 +93,7 @@ class LoopTest(TableCase):
             self.assertTrue(branch.startswith(b"z9hG4bK"))
 
 
+@rfc(5393, "5.3.3", "branches together have no more Max-Breadth than came in")
 class BreadthTest(TableCase):
     """§5.3.3: branches together never have more than came in."""
 

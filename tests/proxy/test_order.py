@@ -13,6 +13,7 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Response
 from sipproxy.testing import FakeServer
 from tests.proxy.fakes import OPEN, Filter, Forwarder, Handler, Router, Senders, request
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 TARGET = [Target(b"sip:bob@192.0.2.2")]
@@ -91,6 +92,7 @@ class OrderTest(FrontCase):
         self.assertIs(self.forwarder.targets, other)
         self.assertNotIn("router 2", self.log)
 
+    @rfc(3261, "16.5", "an empty target set is answered 480")
     @rows({"no router knows": (None, 404), "there is nobody": ([], 480)})
     def test_no_targets(self, found: Any, status: int) -> None:
         """RFC 3261 §16.5."""
@@ -203,6 +205,8 @@ class EntranceTest(FrontCase):
         self.send("PUBLISH", "Max-Forwards: 0")
         self.assertEqual(self.log[-1], "handler")
 
+    @rfc(3261, "16.3", "a merged request is no error to a proxy")
+    @rfc(3261, "8.2.2.2", "the same request by another way is answered 482 by a UAS")
     def test_merged(self) -> None:
         """RFC 3261 §8.2.2.2: for a UAS, once; to a proxy a merged request is another one."""
         for method, last in (("PUBLISH", [482]), ("MESSAGE", [482])):
@@ -217,6 +221,7 @@ class EntranceTest(FrontCase):
             self.client.send(octets.replace(b"To: <sip:bob@example.test>", b"To: <sip:b>;tag=2"))
         self.assertEqual((self.log.count("handler"), self.statuses), (2, []))
 
+    @rfc(3261, "9.2", "a CANCEL of what is no INVITE is answered 200, and does nothing")
     def test_cancel_of_what_is_no_invite(self) -> None:
         """RFC 3261 §9.2, §16.10: 200 as long as it matches a transaction, and no effect."""
         self.send("MESSAGE")

@@ -14,6 +14,7 @@ from sipproxy.sip.headers import parse_name_addr
 from sipproxy.sip.message import Request
 from sipproxy.testing import FakeFlow, FakeServer
 from tests.proxy.fakes import OPEN, request
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 EXTRA = '[[route]]\ndomain = "b.test"\nto = "sip:198.51.100.7;transport=tcp"\n'
@@ -53,6 +54,7 @@ class RouterCase(TableCase):
 class LocationTest(RouterCase):
     """Requests for our users."""
 
+    @rfc(3261, "16.6", "targets of one q are tried at once, those of a lower one after them")
     def test_best_first(self) -> None:
         self.bind("bob", "sip:b@1.test", "sip:b@2.test", "sip:b@3.test")
         self.assertEqual(self.found(), ["sip:b@1.test", "sip:b@2.test", "sip:b@3.test"])
@@ -65,6 +67,7 @@ class LocationTest(RouterCase):
         self.assertIs(target.flow, flow)
         self.assertTrue(target.is_user)
 
+    @rfc(3261, "16.5", "a URI is in the target set once, by the equality of URIs")
     @rows(
         {
             "the same": ("sip:b@1.test", "sip:b@1.test", 1),
@@ -76,6 +79,7 @@ class LocationTest(RouterCase):
         self.bind("bob", first, second)
         self.assertEqual(len(self.found()), count)
 
+    @rfc(3261, "16.6 step 2", "the Request-URI is the target's, without what may not be in one")
     def test_request_form(self) -> None:
         """§16.6 step 2: without what a Request-URI must not have (§19.1.1)."""
         self.bind("bob", "sip:b@1.test;method=INVITE;x=1?Subject=hi")
@@ -106,11 +110,14 @@ class LocationTest(RouterCase):
         self.bind("bob", "sip:carol@example.test")
         self.refuses(480, self.targets)
 
+    @rfc(3261, "16.5", "a Request-URI of a domain that is not ours is the only target")
     def test_foreign(self) -> None:
         """§16.5: a Request-URI whose domain is not ours is never retargeted."""
         self.bind("bob", "sip:b@1.test")
         self.assertIsNone(self.targets("sip:bob@b.test"))
 
+    @rfc(3261, "16.5", "a user that does not exist is answered 404")
+    @rfc(3261, "16.5", "an empty target set is answered 480")
     @rows({"known": (True, 480), "unknown": (False, 404)})
     def test_absent(self, known: bool, status: int) -> None:
         self.core.credentials = Users(known)
@@ -150,6 +157,7 @@ class ForeignTest(RouterCase):
         self.assertEqual(target.hop.raw, b"sip:198.51.100.7;transport=tcp")
         self.assertFalse(target.is_user)
 
+    @rfc(3261, "16.5", "a Request-URI of a domain that is not ours is the only target")
     def test_others(self) -> None:
         by_domain, by_dns = self.asked("sip:carol@c.test")
         self.assertIsNone(by_domain)
@@ -158,8 +166,9 @@ class ForeignTest(RouterCase):
     def test_ours(self) -> None:
         self.assertEqual(self.asked("sip:bob@example.test"), (None, None))
 
+    @rfc(3261, "16.5", "a Request-URI with a maddr that is not ours is the only target")
     def test_maddr(self) -> None:
-        """§16.5: one that is not ours makes the Request-URI the only target, whatever its domain."""
+        """§16.5: one that is not ours makes the Request-URI the only target."""
         self.bind("bob", "sip:b@1.test")
         uri = "sip:bob@example.test;maddr=198.51.100.9"
         self.assertIsNone(self.targets(uri))
@@ -167,6 +176,7 @@ class ForeignTest(RouterCase):
         self.assertIsNone(by_domain)
         self.assertEqual([(t.uri, t.hop) for t in by_dns], [(uri.encode(), None)])
 
+    @rfc(3261, "16.3 step 2", "a URI scheme that is not understood is answered 416")
     def test_no_host_to_go_to(self) -> None:
         """§16.3 step 2: nobody has said where im: URIs of others are, but for a Route."""
         self.refuses(416, self.asked, "im:carol@c.test")

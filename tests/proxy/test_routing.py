@@ -9,6 +9,7 @@ from sipproxy.transport.identity import Identity
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.tokens import FlowTokens
 from tests.proxy.fakes import request
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 TOKENS = FlowTokens(b"key")
@@ -55,6 +56,7 @@ class RoutingCase(TableCase):
 class RouteTest(RoutingCase):
     """Our own values are taken off the top of Route."""
 
+    @rfc(3261, "16.4", "a first Route value that is ours is removed")
     @rows(
         {
             "domain": "<sip:example.test;lr>",
@@ -110,6 +112,7 @@ class TokenTest(RoutingCase):
         for routes in ([ours, token], [token, ours]):
             self.assertIsNotNone(self.check(BOB, routes, BOB, []))
 
+    @rfc(5626, "5.3", "a Route token of ours that does not fit is answered 403")
     @rows({"forged": FORGED, "of another dialog": ANOTHER, "a user": "bob", "cut": TOKEN[:-2]})
     def test_refused(self, user: str) -> None:
         self.refuses(403, self.preprocessed, BOB, f"<sip:{user}@127.0.0.1;lr>")
@@ -128,6 +131,7 @@ class TokenTest(RoutingCase):
         assert passage is not None
         self.assertEqual((passage.own.name, passage.other.name), (b"down", b"up"))
 
+    @rfc(3261, "16.6 step 4", "our Record-Route value leads back to us, in its own dialog alone")
     @rows(
         {
             "call": (b"Call-ID", b"2"),
@@ -143,6 +147,7 @@ class TokenTest(RoutingCase):
         self.refuses(403, preprocess, other, IDENTITY, TOKENS)
 
 
+@rfc(3261, "16.4", "our Record-Route value as Request-URI makes way for the last Route value")
 class StrictTest(RoutingCase):
     """§16.4: what a strict router did to a request is undone."""
 
@@ -165,6 +170,7 @@ class StrictTest(RoutingCase):
         self.assertIsNone(self.check(uri, routes, uri, routes))
 
 
+@rfc(3261, "16.4", "a maddr of ours is taken off, with port and transport")
 class MaddrTest(RoutingCase):
     """§16.4: a maddr of ours is taken off, with port and transport."""
 

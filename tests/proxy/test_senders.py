@@ -6,6 +6,7 @@ from sipproxy.proxy.passage import Side, dialog_name
 from sipproxy.sip.message import Request
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.testing import CONFIG, FakeClient, FakeServer, authorized, octets
+from tests.rfc import rfc
 from tests.scenarios.script import flipped
 from tests.sip.tables import TableCase, rows
 
@@ -184,6 +185,8 @@ class SendersCase(TableCase):
 class DecisionTest(SendersCase):
     """Who may pass, row by row."""
 
+    @rfc(3261, "16.3 step 6", "where credentials are required a request without is answered 407")
+    @rfc(3261, "26.3.2.2", "nothing is relayed between third parties")
     @rows(_rows())
     def test_outcome(self, sender: str, route: str, to: str, method: str, outcome: str) -> None:
         client, aor = self.senders[sender]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sipproxy.registrar.binding import Binding
 from tests.registrar.fakes import ALICE, Bench, Flow
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 TWO_VIAS = "SIP/2.0/UDP e.test;branch=z9hG4bK2;rport, SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK1"
@@ -24,6 +25,7 @@ class BindingCase(TableCase):
         return binding
 
 
+@rfc(3327, "5.3", "the Path vector is kept with each binding, in its order, and echoed")
 class PathTest(BindingCase):
     """RFC 3327 §5.3: the Path vector is kept with each binding, in order."""
 

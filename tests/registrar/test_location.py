@@ -8,6 +8,7 @@ from sipproxy.interfaces import ILocation
 from sipproxy.registrar.binding import Binding
 from sipproxy.sip.headers import parse_name_addr
 from tests.registrar.fakes import ALICE, Flow, Host
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 BOB = b"bob@example.test"
@@ -89,6 +90,7 @@ class LocationTest(TableCase):
         self.host.advance(1.5)
         self.assertEqual((len(self.table), self.taken()), (0, [ALICE]))
 
+    @rfc(5626, "7", "a binding ends with its connection")
     def test_flow_closes(self) -> None:
         """RFC 5626 §7: what was reached by a connection goes with it, at once."""
         flow, other = Flow(True), Flow(True)

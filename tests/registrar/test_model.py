@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.sip.errors import SipError
 from tests.registrar.fakes import Bench
+from tests.rfc import rfc
 
 MINIMUM, DEFAULT, MAXIMUM, MOST = 60, 600, 1200, 3
 
@@ -84,6 +85,7 @@ _asks = st.builds(
 )
 
 
+@rfc(3261, "10.3", "REGISTERs are processed in their order, each as a whole")
 class ModelTest(SynchronousTestCase):
     """The registrar does what the model does."""
 

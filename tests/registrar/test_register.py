@@ -11,6 +11,7 @@ from sipproxy.interfaces import IRequestHandler, Sender
 from sipproxy.registrar.registrar import RegistrarOptions
 from sipproxy.sip.errors import SipError
 from tests.registrar.fakes import ALICE, Bench, Flow, Transaction
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 PHONE = "sip:alice@192.0.2.1"
@@ -38,6 +39,7 @@ class WhoTest(RegistrarCase):
         self.assertTrue(self.bench.registrar.claims(self.bench.request()))
         self.assertEqual(self.bench.registrar.methods, {b"REGISTER"})
 
+    @rfc(3261, "10.3 step 2", "a Require with an unknown option-tag is answered 420")
     @rows(
         {
             "path": ("path", b""),
@@ -55,6 +57,7 @@ class WhoTest(RegistrarCase):
         self.assertEqual((error.status, error.headers), (420, ((b"Unsupported", unsupported),)))
         self.assertEqual(self.bench.contacts(), {})
 
+    @rfc(3261, "10.3 step 5", "the address-of-record is canonical: without parameters, unescaped")
     @rows(
         {
             "user": "<sip:alice@example.test>",
@@ -70,6 +73,8 @@ class WhoTest(RegistrarCase):
         self.contacts_of(f"<{PHONE}>", To=to)
         self.assertEqual(list(self.bench.host.location.aors()), [ALICE])
 
+    @rfc(3261, "10.3 step 4", "who may not register for an address-of-record is answered 403")
+    @rfc(3261, "10.3 step 5", "an address-of-record that is not valid here is answered 404")
     @rows(
         {
             "somebody else": ("<sip:bob@example.test>", 403),
@@ -87,6 +92,7 @@ class WhoTest(RegistrarCase):
         self.assertEqual(self.bench.refused(f"<{PHONE}>", To=to).status, status)
         self.assertEqual(self.bench.contacts(), {})
 
+    @rfc(3261, "10.3 step 5", "an address-of-record that is not valid here is answered 404")
     def test_unknown_user(self) -> None:
         """Step 5: authenticated, but not (any more) valid here."""
         self.bench.host.users = {b"bob@example.test"}
@@ -114,6 +120,7 @@ class StarTest(RegistrarCase):
         self.contacts_of(f"<{PHONE}>", Call_ID="phone", CSeq="5 REGISTER")
         self.contacts_of(f"<{DESK}>", Call_ID="desk", CSeq="9 REGISTER")
 
+    @rfc(3261, "10.3 step 6", "a Contact of * removes every binding, or none where one is newer")
     @rows(
         {
             "another Call-ID": ("third", 1),
@@ -125,6 +132,8 @@ class StarTest(RegistrarCase):
         found = self.contacts_of("*", Expires="0", Call_ID=call_id, CSeq=f"{cseq} REGISTER")
         self.assertEqual((found, self.bench.contacts()), ([], {}))
 
+    @rfc(3261, "10.3 step 6", "a Contact of * removes every binding, or none where one is newer")
+    @rfc(3261, "10.3 step 7", "of a request that is refused no binding is changed")
     @rows({"lower": ("desk", 8), "equal": ("desk", 9), "equal, first": ("phone", 5)})
     def test_out_of_order(self, call_id: str, cseq: int) -> None:
         """One binding that must stay keeps all."""
@@ -132,6 +141,7 @@ class StarTest(RegistrarCase):
         self.assertEqual(error.status, 500)
         self.assertEqual(list(self.bench.contacts()), [PHONE, DESK])
 
+    @rfc(3261, "10.3 step 6", "a Contact of * stands alone, with Expires 0, else 400")
     @rows(
         {
             "no Expires": (["*"], ""),
@@ -152,6 +162,7 @@ class StarTest(RegistrarCase):
 class ExpiryTest(RegistrarCase):
     """Step 7: how long a binding is to last."""
 
+    @rfc(3261, "10.3 step 7", "the expires parameter counts, else Expires, else our default")
     @rows(
         {
             "default": (f"<{PHONE}>", "", 1800),
@@ -176,11 +187,13 @@ class ExpiryTest(RegistrarCase):
         self.assertTrue(value.endswith(f">;expires={seconds}"), value)
         self.assertEqual(list(self.bench.contacts().values()), [seconds])
 
+    @rfc(3261, "10.3 step 7", "less than our minimum and an hour is answered 423 with Min-Expires")
     @rows({"parameter": (f"<{PHONE}>;expires=59", ""), "header": (f"<{PHONE}>", "1")})
     def test_too_brief(self, contact: str, expires: str) -> None:
         error = self.bench.refused(contact, Expires=expires)
         self.assertEqual((error.status, error.headers), (423, ((b"Min-Expires", b"60"),)))
 
+    @rfc(3261, "10.3 step 7", "less than our minimum and an hour is answered 423 with Min-Expires")
     @rows({"below the hour": (3599, 423), "an hour": (3600, 200), "more": (7199, 200)})
     def test_nothing_of_an_hour_is_too_brief(self, asked: int, status: int) -> None:
         """423 is for less than one hour alone, whatever our minimum is."""
@@ -221,6 +234,7 @@ class ExpiryTest(RegistrarCase):
 class OrderTest(RegistrarCase):
     """Step 7: Call-ID and CSeq say which of two requests is the newer."""
 
+    @rfc(3261, "10.3 step 7", "a Call-ID with a CSeq that is not higher is refused")
     @rows(
         {
             "same Call-ID, higher": ("1", 11, True),
@@ -249,6 +263,7 @@ class OrderTest(RegistrarCase):
         self.contacts_of(f"<{DESK}>", CSeq="3 REGISTER")
         self.assertEqual(list(self.bench.contacts()), [PHONE, DESK])
 
+    @rfc(3261, "10.3 step 7", "of a request that is refused no binding is changed")
     @rows(
         {
             "order": (f"<{PHONE}>;expires=0", "10"),
@@ -278,6 +293,7 @@ class OrderTest(RegistrarCase):
         self.assertEqual(self.bench.contacts(), left)
 
 
+@rfc(3261, "10.3 step 7", "bindings are compared as URIs")
 class SameContactTest(RegistrarCase):
     """Step 7: bindings are compared as URIs, by §19.1.4."""
 
@@ -311,6 +327,7 @@ class SameContactTest(RegistrarCase):
 class AnswerTest(RegistrarCase):
     """Step 8: the 200 lists every binding."""
 
+    @rfc(3261, "10.3 step 8", "the 200 has every binding with its expires, and a Date")
     def test_every_binding(self) -> None:
         self.contacts_of(f'"Tom, \\"T\\"; x" <{PHONE}>;q=0.3;+sip.instance="<urn:uuid:1;2>"')
         found = self.contacts_of(f"<{DESK}?x=1>; q=0.9;expires=90;flag")
@@ -322,6 +339,7 @@ class AnswerTest(RegistrarCase):
             ],
         )
 
+    @rfc(3261, "10.3 step 8", "the 200 has every binding with its expires, and a Date")
     def test_date(self) -> None:
         """§20.17: RFC 1123, in GMT."""
         (value,) = self.bench.register().raw_values(b"date")
@@ -335,6 +353,7 @@ class AnswerTest(RegistrarCase):
             self.contacts_of(Expires="0", CSeq="1 REGISTER"), [f"<{PHONE}>;expires=500"]
         )
 
+    @rfc(3261, "10.3", "a Record-Route is ignored, and none is returned")
     def test_record_route_is_ignored(self) -> None:
         response = self.bench.register(f"<{PHONE}>", Record_Route="<sip:x.test;lr>")
         self.assertEqual(response.raw_values(b"record-route"), [])

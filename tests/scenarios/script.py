@@ -23,6 +23,11 @@ body::
     after 10 seconds
     alice receives nothing
 
+Its head says which requirements the scenario holds, in any number of lines below the title::
+
+    # A call is forked
+    rfc: 3261 §16.7 step 5: any 2xx to an INVITE is forwarded immediately
+
 ``bob answers INVITE: 487`` answers the last request of that method, where another came after it.
 
 What a sender does not write is filled in; ``Name: -`` leaves a header out, or expects that it is
@@ -38,6 +43,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.rfc import Marker, read_marker
 
 ABSENT = "-"
 _PLACE = re.compile(r"\{([\w ]+)\}")
@@ -79,10 +86,22 @@ class Step:
         return Text(self.start, headers, body if blank else None)
 
 
+def markers(path: Path) -> list[Marker]:
+    """Read the requirements that a scenario holds; raises ValueError."""
+    lines = path.read_text("utf-8").splitlines()
+    return [read_marker(line) for line in lines[: _head(lines)] if line.startswith("rfc:")]
+
+
+def _head(lines: list[str]) -> int:
+    """Return how many lines stand above the first step."""
+    places = enumerate(lines)
+    return next(n for n, line in places if line and not line.startswith(("#", "rfc:")))
+
+
 def steps(path: Path) -> Iterator[Step]:
     """Read a scenario."""
     lines = path.read_text("utf-8").splitlines()
-    index = 0
+    index = _head(lines)
     while index < len(lines):
         line, begun = lines[index], index + 1
         index += 1

@@ -16,6 +16,7 @@ from sipproxy.sip.digest import (
     verify,
 )
 from sipproxy.sip.headers import parse_authorization
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 # RFC 7616 §3.9.1
@@ -34,6 +35,7 @@ MD5 = b"8ca523f5e9506fed4657c9700eebdbec"
 SHA256 = b"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
 
 
+@rfc(7616, "3.9", "the examples of the RFC")
 class ExampleTests(TableCase):
     """RFC 7616 §3.9: the examples."""
 
@@ -45,6 +47,7 @@ class ExampleTests(TableCase):
         self.assertTrue(verify(algorithm, secret, b"GET", given))
         self.assertTrue(verify(algorithm, secret, b"GET", {**given, b"response": response.upper()}))
 
+    @rfc(7616, "3.4", "a response is checked with realm, nonce, nc, cnonce, qop, uri and method")
     @rows(
         {
             "method": (b"PUT", {}),
@@ -93,6 +96,7 @@ class ExampleTests(TableCase):
 class ReadingTests(TableCase):
     """What credentials must have."""
 
+    @rfc(7616, "3.3", "without algorithm it is MD5")
     @rows(
         {
             "absent is MD5": ({}, "MD5"),
@@ -129,6 +133,7 @@ class ReadingTests(TableCase):
         """RFC 7616 §3.4: nc-value = 8LHEX."""
         self.assertEqual(nonce_count({b"nc": text}), count)
 
+    @rfc(8760, "2.6", "credentials without qop, nc or cnonce are not taken")
     @rows({name.decode(): name for name in EXAMPLE if name != b"opaque"})
     def test_incomplete(self, name: bytes) -> None:
         """RFC 8760 §2.6: credentials without qop, nc or cnonce are not taken."""
@@ -148,6 +153,7 @@ class ReadingTests(TableCase):
 class ChallengeTests(TableCase):
     """RFC 8760 §2.3: one challenge for each algorithm, most preferred first."""
 
+    @rfc(8760, "2.3", "a challenge for each algorithm, the most preferred first")
     def test_order(self) -> None:
         values = challenges(b'a "b"', b"nonce", ["SHA-256", "MD5"])
         read = [parse_authorization(value).params for value in values]
@@ -157,6 +163,7 @@ class ChallengeTests(TableCase):
             self.assertEqual((params[b"realm"], params[b"nonce"], params[b"qop"]), expected)
             self.assertNotIn(b"stale", params)
 
+    @rfc(7616, "3.3", "qop is quoted in a challenge, algorithm and stale are not")
     def test_qop_is_quoted_and_algorithm_is_not(self) -> None:
         """RFC 7616 §3.3: qop-options MUST be quoted; algorithm MUST NOT be."""
         (value,) = challenges(b"a", b"n", ["MD5"])
@@ -186,6 +193,7 @@ class CredentialsTests(TableCase):
         self.assertFalse(verify(algorithm, secret, b"INVITE", params))
         self.assertNotIn(b"opaque", params)
 
+    @rfc(7616, "3.3", "opaque comes back unchanged")
     @rows({"with a value": b'a"b', "empty": b""})
     def test_opaque_comes_back(self, opaque: bytes) -> None:
         """RFC 7616 §3.3: opaque SHOULD be returned by the client unchanged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 from sipproxy.sip.nonces import FORGED, FRESH, STALE, Nonces
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 KEY, REALM, SALT = b"secret", b"example.test", b"12345678"
@@ -68,6 +69,7 @@ class JudgeTests(TableCase):
         self.assertTrue(self.nonce.isalnum())
 
 
+@rfc(7616, "3.4", "a nonce count passes once")
 class CountTests(TableCase):
     """RFC 7616 §3.4 (nc): a server keeps its own copy of the count to detect replays."""
 
@@ -110,6 +112,7 @@ class CountTests(TableCase):
 class RotationTests(TableCase):
     """Counts are kept while their nonce is good, and not for ever."""
 
+    @rfc(7616, "5.5", "a replay is challenged anew")
     def test_replay_is_seen_for_a_whole_lifetime(self) -> None:
         nonces = Nonces(KEY, 10.0)
         for start in range(0, 200, 7):

@@ -7,6 +7,7 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import error_response, make_response
 from sipproxy.sip.status import REASONS, reason_for
+from tests.rfc import rfc
 from tests.sip.samples import octets
 from tests.sip.tables import TableCase, rows
 
@@ -26,6 +27,7 @@ def parsed(*extra: bytes, **more: bytes) -> Request:
     return request
 
 
+@rfc(3261, "8.2.6.2", "From, Call-ID, CSeq, Via and To are the request's, To with our tag")
 class CopyTests(TableCase):
     """RFC 3261 §8.2.6.2: headers and tags."""
 
@@ -80,6 +82,7 @@ class CopyTests(TableCase):
         self.assertEqual(response.to.tag, b"t")
         self.assertTrue(response.to.raw_uri.startswith(b"sip:bob@biloxi.com"))
 
+    @rfc(3261, "8.2.6.1", "a 100 copies Timestamp")
     @rows({"100": (100, [b"54.5"]), "180": (180, []), "200": (200, [])})
     def test_timestamp(self, status: int, values: list[bytes]) -> None:
         """§8.2.6.1: Timestamp MUST be copied into a 100."""

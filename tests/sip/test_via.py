@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from sipproxy.sip.headers import parse_via, stamp_via
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 
@@ -94,6 +95,8 @@ class StampTests(TableCase):
         """RFC 3261 §18.2.1: received MAY be left out where it would say the same."""
         self.assertIs(stamp_via(value, parse_via(value), b"192.0.2.7", 1234), value)
 
+    @rfc(3261, "18.2.1", "received is added where the sent-by is a name or another address")
+    @rfc(3581, "4", "an rport without a value is given the source port, and received with it")
     @rows(
         {
             "name": (
@@ -149,6 +152,7 @@ class StampTests(TableCase):
         self.assertEqual(re.sub(rb"\s*;\s*", b";", found), stamped)
         self.assertEqual(parse_via(found).params, parse_via(stamped).params)
 
+    @rfc(5118, "4.5", "received holds an IPv6 address without brackets")
     @rows(
         {
             "same in another form": (b"SIP/2.0/UDP [2001:DB8:0::1]", b""),

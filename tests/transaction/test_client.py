@@ -10,6 +10,7 @@ from sipproxy.transaction.client import (
     ClientTransaction,
     NonInviteClient,
 )
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 from tests.transaction.fakes import (
     TIMEOUT,
@@ -71,6 +72,8 @@ class NonInviteTests(NonInviteCase):
         """The helper that the tables use counts as §17.1.2.2 does."""
         self.assertEqual(doubling("x", TIMEOUT, T2), each("x", *UNANSWERED))
 
+    @rfc(3261, "17.1.2.2", "Timer E doubles up to T2, unless by a stream; Timer F ends it")
+    @rfc(3261, "17.1.2.2", "Completed absorbs repeated finals for Timer K, none by a stream")
     @rows(
         {
             "E doubles up to T2, then F": (False, [], [*each("sent MESSAGE", *UNANSWERED), *END]),
@@ -152,6 +155,7 @@ class NonInviteTests(NonInviteCase):
             client.received(response(self.request, status))
         self.assertEqual(client.state, state)
 
+    @rfc(3261, "17.1.2.2", "Completed absorbs repeated finals for Timer K, none by a stream")
     def test_every_final_status_completes(self) -> None:
         """§17.1.2.2: 200 to 699."""
         for status in (200, 299, 300, 407, 503, 699):
@@ -165,6 +169,7 @@ class NonInviteTests(NonInviteCase):
         self.assertEqual(set(self.flow.sent), {self.request.encode()})
 
 
+@rfc(3261, "17.1.4", "a transport error ends the transaction, and its user is told")
 class FailureTests(NonInviteCase):
     """§17.1.4: transport errors, over both kinds of transport."""
 

@@ -7,6 +7,7 @@ from sipproxy.sip.framing import Framer
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import BadMessage, parse_datagram
 from sipproxy.transaction.layer import TransactionLayer
+from tests.rfc import rfc
 from tests.sip.samples import OK, octets
 from tests.sip.samples import request as request_octets
 from tests.sip.tables import rows
@@ -16,6 +17,7 @@ from tests.transaction.layers import LayerCase, is_ours, tag
 RPORT = b"SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1;rport"
 
 
+@rfc(3261, "8.2.7", "what is refused statelessly has the same tag each time, and leaves nothing")
 class RefusedTests(LayerCase):
     """§8.2.7: a stateless answer keeps nothing and is the same each time."""
 
@@ -68,6 +70,7 @@ class RefusedTests(LayerCase):
         self.layer.datagram(octets(Via=b"nonsense"), self.flow)
         self.assertEqual(self.events(), ["sent 400"])
 
+    @rfc(3261, "8.2.7", "an ACK is never answered")
     @rows(
         {
             "garbage": b"\0\1\2",
@@ -105,6 +108,8 @@ class RefusedTests(LayerCase):
         self.assertIn(b"\r\nRetry-After: 9\r\n", self.last_sent())
 
 
+@rfc(3261, "18.4", "what the network returns has failed at once")
+@rfc(3261, "17.1.4", "a transport error ends the transaction, and its user is told")
 class UndeliverableTests(LayerCase):
     """§18.4, §17.1.4: the network says that a datagram of ours did not arrive."""
 

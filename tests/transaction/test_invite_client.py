@@ -11,6 +11,7 @@ from sipproxy.transaction.client import (
     InviteClient,
     make_ack,
 )
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 from tests.transaction.fakes import (
     TIMEOUT,
@@ -72,6 +73,10 @@ class InviteTests(InviteCase):
     def test_timer_a_by_hand(self) -> None:
         self.assertEqual(doubling("x", TIMEOUT), each("x", *UNANSWERED))
 
+    @rfc(3261, "17.1.1.2", "Timer A doubles, unless by a stream; Timer B ends it at 64*T1")
+    @rfc(3261, "17.1.1.2", "Completed lasts for Timer D; each repeated final gets the ACK again")
+    @rfc(3261, "17.1.1.2", "in Proceeding nothing is sent again; each response goes to the user")
+    @rfc(6026, "7.2", "Accepted gives each 2xx to the user and lasts for Timer M")
     @rows(
         {
             "A doubles without a limit, then B": (
@@ -158,6 +163,7 @@ class InviteTests(InviteCase):
         self.assertEqual(self.state, TERMINATED)
         self.assertEqual(self.flow.watchers, [])
 
+    @rfc(3261, "17.1.1.2", "in Proceeding nothing is sent again; each response goes to the user")
     @rows({"reliable": True, "unreliable": False})
     def test_proceeding_has_no_timer(self, reliable: bool) -> None:
         """§17.1.1.2: neither A nor B in Proceeding; Timer C is its user's (§16.8)."""
@@ -187,6 +193,7 @@ class InviteTests(InviteCase):
         self.assertEqual(self.user.responses, [first, second])
 
 
+@rfc(3261, "17.1.4", "a transport error ends the transaction, and its user is told")
 class FailureTests(InviteCase):
     """RFC 3261 §17.1.4, RFC 6026 §7.2: the transport fails."""
 
@@ -259,6 +266,7 @@ class RaisingTests(InviteCase):
 class AckTests(InviteCase):
     """RFC 3261 §17.1.1.3: the ACK to a final response that is no 2xx."""
 
+    @rfc(3261, "17.1.1.2", "Completed lasts for Timer D; each repeated final gets the ACK again")
     def test_same_ack_each_time(self) -> None:
         client = self.start()
         for tag in (b"1", b"2"):
@@ -267,6 +275,7 @@ class AckTests(InviteCase):
         self.assertEqual(first, second)
         self.assertEqual(parsed(first).to.tag, b"1")
 
+    @rfc(3261, "17.1.1.3", "the ACK to a non-2xx has To of the response, all else of the INVITE")
     def test_what_it_copies(self) -> None:
         self.request.push(b"Via", b"SIP/2.0/UDP us;branch=z9hG4bKus")
         self.request.append(b"Subject", b"x")
@@ -281,6 +290,7 @@ class AckTests(InviteCase):
         self.assertIsNone(ack.value(b"subject"))
         self.assertEqual(ack.body, b"")
 
+    @rfc(3261, "17.1.1.3", "the ACK to a non-2xx has To of the response, all else of the INVITE")
     def test_single_via_of_several_on_a_line(self) -> None:
         """The ACK MUST contain a single Via, equal to the topmost of the request."""
         invite = request(b"INVITE", Via=b"SIP/2.0/UDP us;branch=z9hG4bKus, SIP/2.0/UDP them")

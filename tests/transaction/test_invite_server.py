@@ -10,6 +10,7 @@ from sipproxy.transaction.server import (
     TERMINATED,
     InviteServer,
 )
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 from tests.transaction.fakes import (
     TIMEOUT,
@@ -77,6 +78,11 @@ class InviteTests(InviteCase):
     def test_timer_g_by_hand(self) -> None:
         self.assertEqual(doubling("x", TIMEOUT, T2), each("x", *UNACKNOWLEDGED))
 
+    @rfc(3261, "17.2.1", "a repeated INVITE is answered with the last provisional response")
+    @rfc(3261, "17.2.1", "a non-2xx is sent again by Timer G until an ACK, or Timer H, comes")
+    @rfc(3261, "17.2.1", "Confirmed absorbs ACKs for Timer I")
+    @rfc(6026, "7.1", "Accepted sends each 2xx of the user, absorbs the INVITE, ends by Timer L")
+    @rfc(6026, "7.1", "in Accepted an ACK goes to the user")
     @rows(
         {
             "Proceeding, 300-699, no ACK: G up to T2, then H": (
@@ -233,6 +239,7 @@ class InviteTests(InviteCase):
         )
 
 
+@rfc(3261, "17.2.1", "an INVITE is answered 100 within 200 ms, unless the user has answered")
 class TryingTests(InviteCase):
     """§17.2.1: 100 within 200 ms, unless the user answers before."""
 
@@ -257,6 +264,7 @@ class TryingTests(InviteCase):
         self.assertEqual(self.bench.log, [TRIED])
 
 
+@rfc(3261, "8.2.7", "what is refused statelessly has the same tag each time, and leaves nothing")
 class RefusalTests(InviteCase):
     """§8.2.7: what was refused before anything was begun is not repeated, and not remembered."""
 
@@ -283,6 +291,7 @@ class RefusalTests(InviteCase):
         self.assertEqual(self.bench.log[-1], (0, "forgotten"))
 
 
+@rfc(3261, "9.2", "a CANCEL after the final response does nothing")
 class CancelTests(InviteCase):
     """§9.2: a CANCEL is the user's as long as there is no final response."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.rfc import rfc
 from tests.sip.tables import rows
 from tests.transaction.fakes import TIMERS, RecordingFlow, RecordingPath, answer
 from tests.transaction.layers import LayerCase
@@ -17,9 +18,11 @@ BRANCHES_2543 = {
 }
 
 
+@rfc(3261, "17.2.3", "a request matches by branch, sent-by and method; an ACK an INVITE")
 class ServerMatchingTests(LayerCase):
     """§17.2.3: branch, sent-by and method."""
 
+    @rfc(3261, "18.2.1", "received is added where the sent-by is a name or another address")
     def test_new_request_goes_to_the_user_stamped(self) -> None:
         """§18.2.1: received is there before anybody sees the request."""
         self.arrive(b"MESSAGE")
@@ -97,6 +100,8 @@ class ServerMatchingTests(LayerCase):
         self.assertEqual((self.events(), len(self.layer)), ([], 0))
 
 
+@rfc(3261, "17.2.3", "a request matches by branch, sent-by and method; an ACK an INVITE")
+@rfc(6026, "7.1", "in Accepted an ACK goes to the user")
 class AckTests(LayerCase):
     """§17.2.3: an ACK matches the INVITE; RFC 6026 §7.1: in Accepted it is the user's."""
 
@@ -134,6 +139,7 @@ class AckTests(LayerCase):
         self.assertEqual(self.events(), ["acknowledged"])
 
 
+@rfc(3261, "9.2", "a CANCEL means what its branch and sent-by match, but CANCEL and ACK")
 class CancelTests(LayerCase):
     """§9.2: a CANCEL means the INVITE with its branch and sent-by."""
 
@@ -166,6 +172,7 @@ class CancelTests(LayerCase):
         self.assertIsNone(self.layer.cancelled(self.user.requests[-1]))
 
 
+@rfc(3261, "17.2.3", "a branch without the magic cookie is compared with all that RFC 2543 has")
 class Rfc2543Tests(LayerCase):
     """§17.2.3: a branch without the magic cookie says nothing; the whole request is compared."""
 
@@ -210,6 +217,7 @@ class Rfc2543Tests(LayerCase):
         self.assertEqual(len(self.layer), 0)
 
 
+@rfc(3261, "17.1.3", "a response matches by the branch of the top Via and the method of CSeq")
 class ClientMatchingTests(LayerCase):
     """§17.1.3: the branch of the topmost Via, and the method of CSeq."""
 
@@ -220,6 +228,8 @@ class ClientMatchingTests(LayerCase):
         self.assertEqual(self.events(), ["sent MESSAGE", "answered 200"])
         self.finish()
 
+    @rfc(6026, "7.3", "a response that matches no client transaction is not forwarded")
+    @rfc(4320, "4.2", "a late response to what is no INVITE is not forwarded")
     @rows(
         {
             "another branch": {"via": b"SIP/2.0/UDP us.example;branch=z9hG4bKother"},
@@ -233,6 +243,7 @@ class ClientMatchingTests(LayerCase):
         self.answer(200, **changed)
         self.assertEqual(self.events(), ["sent MESSAGE"])
 
+    @rfc(3261, "18.1.2", "a response whose topmost Via is not ours is discarded")
     @rows(
         {
             "host": {"via": b"SIP/2.0/UDP them.example;branch=z9hG4bKus"},
@@ -268,6 +279,7 @@ class ClientMatchingTests(LayerCase):
         )
         self.finish()
 
+    @rfc(6026, "7.2", "a 2xx after Timer M is nobody's")
     def test_late_2xx_is_dropped(self) -> None:
         """RFC 6026 §7.2: after Timer M nothing is left to match."""
         self.send(b"INVITE")
@@ -284,6 +296,7 @@ class ClientMatchingTests(LayerCase):
         self.assertEqual(self.events()[-1], "timed out")
 
 
+@rfc(3261, "8.2.2.2", "the same request by another way is answered 482 by a UAS")
 class MergedTests(LayerCase):
     """§8.2.2.2: one request that came on two paths is served once."""
 

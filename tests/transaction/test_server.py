@@ -11,6 +11,7 @@ from sipproxy.transaction.server import (
     ServerTransaction,
 )
 from sipproxy.transaction.timers import Timers
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 from tests.transaction.fakes import (
     TIMEOUT,
@@ -70,6 +71,8 @@ class NonInviteCase(TableCase):
 class NonInviteTests(NonInviteCase):
     """Each arrow of figure 8, to the tick."""
 
+    @rfc(3261, "17.2.2", "a repeated request is answered with the last response")
+    @rfc(3261, "17.2.2", "Completed lasts for Timer J, over reliable transports not at all")
     @rows(
         {
             "no answer: 100 when E has reached T2, then silence": (False, [], GIVEN_UP),
@@ -137,12 +140,14 @@ class NonInviteTests(NonInviteCase):
     ) -> None:
         self.assertEqual(self.run_script(reliable, events), log)
 
+    @rfc(4320, "4.2", "a 408 is never sent to what is no INVITE")
     @rows({"reliable": True, "unreliable": False})
     def test_never_a_408(self, reliable: bool) -> None:
         """RFC 4320 §4.2: an element that cannot respond in time sends no final response."""
         self.run_script(reliable, [])
         self.assertEqual([parsed_status(data) for data in self.path.sent], [100])
 
+    @rfc(4320, "4.1", "a 100 is sent when the client's Timer E reaches T2, and not before")
     @rows(
         {
             "defaults": (Timers(5, 40, 50, 400), 35),
@@ -158,6 +163,7 @@ class NonInviteTests(NonInviteCase):
         self.bench.until(tick + 1)
         self.assertEqual(self.bench.log, [(tick, "sent 100")])
 
+    @rfc(3261, "8.2.6.1", "a 100 copies Timestamp")
     def test_100_has_no_tag_and_copies_the_timestamp(self) -> None:
         """RFC 3261 §8.2.6.1, §8.2.6.2."""
         self.request.append(b"Timestamp", b"54")

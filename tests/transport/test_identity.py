@@ -5,6 +5,7 @@ from __future__ import annotations
 from sipproxy.sip.uri import parse_uri
 from sipproxy.transport.identity import Identity, SentBy, sent_by
 from sipproxy.transport.settings import Listen
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 IDENTITY = Identity(
@@ -57,6 +58,7 @@ class IdentityTest(TableCase):
         if uri.is_sip:
             self.assertEqual(IDENTITY.is_us(uri), domain is not None)
 
+    @rfc(3261, "16.5", "a Request-URI with a maddr that is not ours is the only target")
     def test_maddr(self) -> None:
         """§16.5: it leads elsewhere; §22: whoever has it in From is asked all the same."""
         for raw in (b"sip:a@example.test;maddr=192.0.2.9", b"sip:a@127.0.0.1;maddr=192.0.2.9"):
@@ -64,6 +66,8 @@ class IdentityTest(TableCase):
             self.assertIsNone(IDENTITY.domain_of(uri))
             self.assertEqual(IDENTITY.realm_of(uri), b"example.test")
 
+    @rfc(3261, "16.5", "a Request-URI of ours is canonicalized before it is looked up")
+    @rfc(3261, "10.3 step 5", "the address-of-record is canonical: without parameters, unescaped")
     @rows(
         {
             "plain": ("sip:alice@example.test", b"alice@example.test"),
@@ -86,6 +90,7 @@ class IdentityTest(TableCase):
     def test_canonical(self, raw: str, aor: bytes) -> None:
         self.assertEqual(IDENTITY.canonical(parse_uri(raw.encode())), aor)
 
+    @rfc(3261, "18.1.2", "a response whose topmost Via is not ours is discarded")
     @rows(
         {
             "listener": (b"127.0.0.1", 5060, True),

@@ -9,6 +9,7 @@ from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.udp import UdpFlow
+from tests.rfc import rfc
 from tests.transaction.fakes import answer
 from tests.transport.sites import FOUR, SIX, Site, SiteCase, has_ipv6, message
 
@@ -83,6 +84,7 @@ class ConnectionTest(TcpCase):
         await self.until(lambda: not network.connections)
         self.assertIsNone(network.find(name))
 
+    @rfc(3261, "18.2.2", "a response goes back on its connection, or by a new one to received")
     async def test_response_when_the_connection_is_gone(self) -> None:
         """§18.2.2: by a new connection to the address it came from and the port in Via."""
         self.server.is_answering = False
@@ -161,6 +163,7 @@ class ReachTest(TcpCase):
         new = await self.reached(self.server, uri)
         self.assertIsNot(new, old)
 
+    @rfc(3261, "17.1.4", "a transport error ends the transaction, and its user is told")
     async def test_closed_by_the_peer(self) -> None:
         """§17.1.4: the transactions of a connection that closes have failed at once."""
         peer = self.listener()
@@ -171,6 +174,7 @@ class ReachTest(TcpCase):
         await self.until(lambda: self.server.told)
         self.assertEqual(self.server.told, ["failed"])
 
+    @rfc(3261, "18.1.1", "more than 1300 bytes go by TCP, and by UDP where that fails")
     async def test_large_goes_by_tcp(self) -> None:
         """§18.1.1: a request of more than 1300 bytes."""
         peer = self.listener()
@@ -178,6 +182,7 @@ class ReachTest(TcpCase):
         self.assertIsInstance(self.server.reach(uri, LARGE - 1), UdpFlow)
         self.assertIsInstance(await self.server.reach(uri, LARGE), StreamFlow)
 
+    @rfc(3261, "18.1.1", "more than 1300 bytes go by TCP, and by UDP where that fails")
     async def test_large_goes_by_udp_after_all(self) -> None:
         """§18.1.1: where the attempt by TCP is refused."""
         peer = self.udp()
@@ -225,6 +230,7 @@ class SocketsTest(SiteCase):
             flow = server.reach(f"sip:{host}:5070")
             self.assertEqual(flow.sent_by.port, server.port("udp", address))
 
+    @rfc(3581, "4", "with rport a response goes to the source, from the socket that it came to")
     def test_the_socket_that_is_near(self) -> None:
         """RFC 3581 §4, RFC 5626: what came by one socket goes on by it, if it fits."""
         server = self.site(Listen("udp", FOUR, 0), Listen("udp", "127.0.0.2", 0))

@@ -7,6 +7,7 @@ from weakref import ref
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.sip.headers import parse_via
+from tests.rfc import rfc
 from tests.sip.samples import octets
 from tests.sip.tables import TableCase, rows
 from tests.transport.fakes import Surroundings, connected
@@ -26,6 +27,7 @@ class StreamCase(TableCase):
         self.flow.connectionLost(None)
 
 
+@rfc(3261, "18.3", "Content-Length cuts a stream into messages")
 class ReadingTest(StreamCase):
     """§18.3: Content-Length cuts a stream into messages."""
 
@@ -47,6 +49,7 @@ class ReadingTest(StreamCase):
         self.flow.dataReceived(MESSAGE[9:])
         self.assertEqual(len(self.around.messages), 4)
 
+    @rfc(5626, "4.4.1", "CRLFCRLF is answered CRLF")
     def test_ping(self) -> None:
         """RFC 5626 §4.4.1: CRLFCRLF is answered CRLF, at once."""
         self.flow.dataReceived(b"\r\n\r\n")
@@ -249,6 +252,7 @@ class EndTest(StreamCase):
         self.assertEqual(self.around.messages, [])
 
 
+@rfc(3261, "18.2.2", "a response goes back on its connection, or by a new one to received")
 class ReplyTest(SynchronousTestCase):
     """§18.2.2: a response goes back on the connection, or by a new one to the port in Via."""
 

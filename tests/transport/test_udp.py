@@ -13,10 +13,13 @@ from sipproxy.sip.headers import parse_via
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.udp import BATCH, UdpEndpoint, UdpFlow
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 from tests.transport.sites import FOUR, SIX, SiteCase, has_ipv6, message
 
 
+@rfc(3261, "18.2.2", "by UDP a response goes to maddr, received or sent-by, at Via's port")
+@rfc(3581, "4", "with rport a response goes to the source, from the socket that it came to")
 class ReplyPathTest(TableCase):
     """§18.2.2 and RFC 3581 §4: where a response goes, by its topmost Via."""
 
@@ -91,6 +94,7 @@ class UdpCase(SiteCase):
 class ResponseTest(UdpCase):
     """Responses over real sockets."""
 
+    @rfc(3581, "4", "with rport a response goes to the source, from the socket that it came to")
     async def test_rport(self) -> None:
         """RFC 3581 §4: to the source, from the socket that the request came to."""
         client = self.udp(self.address)
@@ -101,6 +105,7 @@ class ResponseTest(UdpCase):
         self.assertEqual(response.via.params[b"rport"], b"%d" % port)
         self.assertEqual(response.via.params[b"received"], self.address.encode())
 
+    @rfc(3261, "18.2.2", "by UDP a response goes to maddr, received or sent-by, at Via's port")
     async def test_no_rport(self) -> None:
         """To the address that it came from, and the port that Via has."""
         client, listening = self.udp(self.address), self.udp(self.address)
@@ -110,6 +115,7 @@ class ResponseTest(UdpCase):
         response = await self.response(listening)
         self.assertEqual(response.raw_values(b"via"), [via.encode()])
 
+    @rfc(3261, "18.2.1", "received is added where the sent-by is a name or another address")
     async def test_received(self) -> None:
         """§18.2.1: only where the sent-by is a name or another address."""
         client = self.udp(self.address)
@@ -188,6 +194,7 @@ class SixTest(ResponseTest):
         skip = "there is no ::1 on this machine"
 
 
+@rfc(3261, "18.4", "what the network returns has failed at once")
 class IcmpTest(UdpCase):
     """§18.4: what the network returns has failed at once, not after Timer F."""
 
