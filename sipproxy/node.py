@@ -28,10 +28,12 @@ from sipproxy.transaction.parties import ClientUser
 from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.network import Network
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
+from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
 
 
@@ -88,6 +90,7 @@ class Node:
             settings.limits.transactions,
         )
         self.network = network(reactor, settings.limits, self.layer, self.ticker, self.random)
+        self.network.contexts = _contexts(config)
         self.network.adopt(bound)
         self.core = Core(
             settings.proxy,
@@ -198,3 +201,11 @@ class Node:
     def send(self, request: Request, user: ClientUser | None = None) -> None:
         """Send a request of ours wherever any request to its Request-URI goes."""
         self._origin.send(request, user)
+
+
+def _contexts(config: Config) -> Contexts:
+    """Return what handshakes are made with; raises `ConfigError`."""
+    try:
+        return Contexts(config.settings.listen, config.settings.tls, config.home)
+    except CertificateError as error:
+        raise config.error(error.key, error.problem) from None

@@ -51,6 +51,7 @@ class FakeFlow:
         self.via_transport = transport.upper().encode()
         self.reliable = transport != "udp"
         self.is_open = True
+        self.proven_domains: frozenset[bytes] = frozenset()  # of the certificate, with TLS
         self.sent_by = SentBy(self.via_transport, b"127.0.0.1", 5060)
         self.sent: list[bytes] = []
         self._watchers: dict[Callable[[], None], None] = {}
@@ -101,6 +102,8 @@ class FakeNetwork(Network):
     def reach(self, uri: Uri, size: int, near: Any = None) -> Any:
         """Return the flow of a peer, a Deferred from ``pending``, or raise `Unreachable`."""
         asked = (uri.params.get(b"transport") or b"udp").decode("ascii", "replace").lower()
+        if uri.scheme == b"sips":
+            asked = "tls"
         large = asked == "udp" and size > self.limits.datagram
         for transport in ("tcp", "udp") if large else (asked,):
             key = (transport, uri.address, uri.effective_port)

@@ -32,6 +32,7 @@ MEDIAN_FUNCTION = 10
 TWISTED_CALLS = {
     "addressResolved",
     "buildProtocol",
+    "clientConnectionForTLS",
     "connectionLost",
     "connectionMade",
     "dataReceived",
@@ -39,6 +40,7 @@ TWISTED_CALLS = {
     "doRead",
     "doWrite",
     "fileno",
+    "handshakeCompleted",
     "lineReceived",
     "logPrefix",
     "makeService",
@@ -47,6 +49,7 @@ TWISTED_CALLS = {
     "resolutionBegan",
     "resolutionComplete",
     "resumeProducing",
+    "serverConnectionForTLS",
     "startService",
     "stopProducing",
     "stopService",

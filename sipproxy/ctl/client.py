@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import time
 
 from sipproxy.sip.digest import credentials, named_algorithm
@@ -21,10 +22,28 @@ class NoAnswer(Exception):
     """Nothing came in time; the text says what was waited for."""
 
 
-class Client:
-    """One user with a socket of its own: registers, sends MESSAGEs and receives them."""
+def unverified() -> ssl.SSLContext:
+    """Return what a client uses that has the server's address from its own configuration."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
-    def __init__(self, transport: str, server: tuple[str, int], aor: str, password: str) -> None:
+
+class Client:
+    """One user with a socket of its own: registers, sends MESSAGEs and receives them.
+
+    ``context`` is for TLS alone.
+    """
+
+    def __init__(
+        self,
+        transport: str,
+        server: tuple[str, int],
+        aor: str,
+        password: str,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.aor = aor
         self.password = password
         self.transport = transport
@@ -35,6 +54,8 @@ class Client:
         self._socket.settimeout(PATIENCE)
         try:
             self._socket.connect(server)
+            if transport == "tls":
+                self._socket = (context or unverified()).wrap_socket(self._socket)
         except OSError:
             self._socket.close()
             raise
@@ -57,7 +78,7 @@ class Client:
         """Register our contact, or with 0 end the binding."""
         domain = self.aor.rpartition("@")[2].encode()
         user = self.aor.rpartition("@")[0].encode()
-        suffix = b"" if self.transport == "udp" else b";transport=tcp"
+        suffix = b"" if self.transport == "udp" else b";transport=" + self.transport.encode()
         contact = b"<sip:%s@%s%s>;expires=%d" % (user, self.address, suffix, expires)
         headers = [(b"Contact", contact)]
         return self.authenticated(b"REGISTER", b"sip:" + domain, self.aor, headers)
@@ -120,7 +141,7 @@ class Client:
             (b"CSeq", b"%d %s" % (self._cseq, method)),
         ]
         self._last = Request.build(method, uri, [*common, *headers], body).encode()
-        self._socket.send(self._last)
+        self._socket.sendall(self._last)
         return branch
 
     def final(self, branch: bytes) -> Response:
@@ -135,7 +156,7 @@ class Client:
                     break
             else:
                 if not self._receive(interval) and self.transport == "udp":
-                    self._socket.send(self._last)
+                    self._socket.sendall(self._last)
                     interval = min(2 * interval, 4.0)
         raise NoAnswer("an answer")
 
@@ -146,7 +167,7 @@ class Client:
             for message in self._waiting:
                 if isinstance(message, Request):
                     self._waiting.remove(message)
-                    self._socket.send(make_response(message, 200, b"try").encode())
+                    self._socket.sendall(make_response(message, 200, b"try").encode())
                     return message
             self._receive(deadline - time.monotonic())
         raise NoAnswer("a request")

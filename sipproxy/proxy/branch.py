@@ -10,6 +10,7 @@ from sipproxy.interfaces import Target, is_deferred
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.passage import RecordRoute
 from sipproxy.proxy.routing import next_route, put_routes
+from sipproxy.proxy.secure import is_secure, is_sips, secured
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri
 from sipproxy.transaction.parties import ClientUser
@@ -65,7 +66,15 @@ class Branch:
         self._known = False
 
     def send(self, flow: Flow | None, hop: Uri | None) -> None:
-        """Send by what leads to ``hop``, once it is there; by ``flow`` where there is none."""
+        """Send by what leads to ``hop``, once it is there; by ``flow`` where there is none.
+
+        A request to a sips URI goes by TLS, whatever leads there (§16.6 step 7).
+        """
+        if is_sips(self.copy.raw_uri):
+            hop = hop and secured(hop)
+            if hop is None and not is_secure(flow):
+                self._failed(Unreachable("sips goes by TLS only"))
+                return
         if hop is None:
             self._known = True
             self._start(flow)

@@ -20,6 +20,7 @@ from sipproxy.proxy.branch import DIALOG_FORMING
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.passage import Passage
 from sipproxy.proxy.routing import preprocess
+from sipproxy.proxy.secure import is_secure
 from sipproxy.proxy.senders import Senders
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed
@@ -131,7 +132,7 @@ class Front:
             return self._cancel(request, transaction)
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
-        _check_addresses(request)
+        _check_addresses(request, transaction.flow)
         if self._is_ping(request):
             return self._answer_ping(request, transaction)
         visit = Visit(request, transaction, passage, self._handler(request))
@@ -233,10 +234,12 @@ class Front:
         self._core.respond(request, transaction, 481 if known is None else 200)
 
 
-def _check_addresses(request: Request) -> None:
+def _check_addresses(request: Request, flow: Flow | None) -> None:
     """§16.3 steps 1 and 2: what the parser has left to check."""
-    if not request.uri.is_sip or request.uri.scheme == b"sips":
+    if not request.uri.is_sip:
         raise SipError(416)
+    if request.uri.scheme == b"sips" and not is_secure(flow):
+        raise SipError(416, "SIPS Needs TLS")  # every hop has to be (§26.2.2, RFC 5630 §4)
     if request.uri.headers:  # a strict router's last Route value may have them (§19.1.1)
         raise malformed("Request-URI")
     if request.method in DIALOG_FORMING:

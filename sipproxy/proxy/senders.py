@@ -86,7 +86,8 @@ class Senders:
                 raise SipError(403, "Domain Not Allowed From There")
             return Sender(aor, is_user=False)
 
-        return then(self._core.peers.may_send(domain, flow.host), judged)
+        asked = self._core.peers.may_send(domain, flow.host, flow.proven_domains)
+        return then(asked, judged)
 
 
 def _sender(aor: bytes, passage: Passage | None) -> Sender:

@@ -31,6 +31,10 @@ class Flow(Path, Protocol):
         """The name in Via: UDP, TCP, TLS."""
 
     @property
+    def proven_domains(self) -> frozenset[bytes]:
+        """The SIP domains that the peer's certificate, verified, is for; empty without one."""
+
+    @property
     def is_open(self) -> bool:
         """Whether anything can be sent."""
 

@@ -25,6 +25,7 @@ from sipproxy.transport.network import Network
 from sipproxy.transport.settings import Limits, Listen
 from sipproxy.transport.sockets import bind_all
 from sipproxy.transport.ticker import TICK, Ticker
+from sipproxy.transport.tls import Contexts
 
 PATIENCE = 10.0  # seconds; only a test that fails waits this long
 FOUR, SIX = "127.0.0.1", "::1"
@@ -43,7 +44,7 @@ def has_ipv6() -> bool:
 class Site:
     """Listeners, a transaction layer, and a user that notes requests and answers them 200."""
 
-    def __init__(self, *listens: Listen, **limits: Any) -> None:
+    def __init__(self, *listens: Listen, contexts: Contexts | None = None, **limits: Any) -> None:
         bound = bind_all(listens)
         self.listens = [one.listen for one in bound]
         identity = Identity(["example.test"], [], self.listens)
@@ -59,6 +60,8 @@ class Site:
         self.is_answering = True
         found = msgspec.structs.replace(Limits(), **limits)
         self.network = Network(reactor, found, self.layer, self.ticker, self.random)
+        if contexts is not None:
+            self.network.contexts = contexts
         self.network.adopt(bound)
         self.ticker.start()
         self.network.start()
@@ -145,11 +148,11 @@ def message(via: str, number: int = 1, body: bytes = b"") -> bytes:
 class SiteCase(TestCase):
     """A test case that closes what it opens, and waits for conditions."""
 
-    def site(self, *listens: Listen, **limits: Any) -> Site:
+    def site(self, *listens: Listen, contexts: Contexts | None = None, **limits: Any) -> Site:
         """Return a site; UDP and TCP on 127.0.0.1 where no listener is named."""
         if not listens:
             listens = (Listen("udp", FOUR, 0), Listen("tcp", FOUR, 0))
-        site = Site(*listens, **limits)
+        site = Site(*listens, contexts=contexts, **limits)
         self.addCleanup(site.stop)
         return site
 
