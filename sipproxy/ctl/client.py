@@ -141,7 +141,7 @@ class Client:
             (b"CSeq", b"%d %s" % (self._cseq, method)),
         ]
         self._last = Request.build(method, uri, [*common, *headers], body).encode()
-        self._socket.sendall(self._last)
+        self._socket.send(self._last)
         return branch
 
     def final(self, branch: bytes) -> Response:
@@ -156,7 +156,7 @@ class Client:
                     break
             else:
                 if not self._receive(interval) and self.transport == "udp":
-                    self._socket.sendall(self._last)
+                    self._socket.send(self._last)
                     interval = min(2 * interval, 4.0)
         raise NoAnswer("an answer")
 
@@ -167,7 +167,7 @@ class Client:
             for message in self._waiting:
                 if isinstance(message, Request):
                     self._waiting.remove(message)
-                    self._socket.sendall(make_response(message, 200, b"try").encode())
+                    self._socket.send(make_response(message, 200, b"try").encode())
                     return message
             self._receive(deadline - time.monotonic())
         raise NoAnswer("a request")

@@ -56,6 +56,7 @@ class Site:
         self.count = 0
         self.requests: list[Request] = []
         self.servers: list[Any] = []
+        self.flows: list[Any] = []
         self.told: list[str] = []
         self.is_answering = True
         found = msgspec.structs.replace(Limits(), **limits)
@@ -92,6 +93,7 @@ class Site:
         """Note a request, and answer it unless the test wants to."""
         self.requests.append(request)
         self.servers.append(transaction)
+        self.flows.append(transaction.flow)
         if self.is_answering:
             transaction.respond(make_response(request, 200, b"tag"))
 

@@ -188,8 +188,8 @@ class ReachTest(TcpCase):
 
     def test_no_way(self) -> None:
         for uri in (
-            "sip:127.0.0.1;transport=tls",  # not there yet
-            "sips:127.0.0.1",
+            "sips:127.0.0.1;transport=udp",  # RFC 3261 §19.1.1
+            "sips:127.0.0.1;transport=ws",
             "sip:127.0.0.1;transport=carrier-pigeon",
             "sip:[2001:db8::1]",  # no listener of the family
         ):
