@@ -83,12 +83,12 @@ class Client:
         headers = [(b"Contact", contact)]
         return self.authenticated(b"REGISTER", b"sip:" + domain, self.aor, headers)
 
-    def message(self, to: str, body: bytes, challenged: bool) -> bytes:
+    def message(self, to: str, body: bytes, challenged: bool, scheme: bytes = b"sip") -> bytes:
         """Send a MESSAGE, with credentials if it is to be challenged, and return its branch.
 
         The answer is waited for with `final`, for its receiver has to act before it comes.
         """
-        uri = b"sip:" + to.encode()
+        uri = scheme + b":" + to.encode()
         headers = [(b"Content-Type", b"text/plain;charset=UTF-8")]
         if not challenged:
             return self.send(b"MESSAGE", uri, to, headers, body)

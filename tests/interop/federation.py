@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 
+from cryptography import x509
 from twisted.trial.unittest import TestCase
 
+from tests.authority import Authority, dns
 from tests.interop.processes import HOST, Process, Server, directory, free_port, has_udp, needs
 from tests.interop.users import User
 
@@ -17,10 +20,26 @@ def route(domain: str, port: int, transport: str = "udp", address: str = HOST) -
     return f'[[route]]\ndomain = "{domain}"\nto = "sip:{address}:{port};transport={transport}"\n'
 
 
+def tls_listen(place: Path, domain: str, port: int, authority: Authority) -> str:
+    """Return a ``[[listen]]`` entry for TLS, with a certificate of a domain in a directory.
+
+    The address is in it, too, for clients that look for that.
+    """
+    names = [*dns(domain), x509.IPAddress(ip_address(HOST))]
+    certificate, key = authority.write(place, domain, *names)
+    return (
+        f'[[listen]]\ntransport = "tls"\naddress = "{HOST}"\nport = {port}\n'
+        f'certificate = "{place / certificate}"\nprivate_key = "{place / key}"\n'
+    )
+
+
 def server(
     case: TestCase, domain: str, *routes: str, users: tuple[str, ...], port: int | None = None
 ) -> Server:
-    """Start one of our servers with so little patience that a test can wait for it."""
+    """Start one of our servers with so little patience that a test can wait for it.
+
+    ``routes`` may be any tables, but for ``[proxy]``.
+    """
     extra = f"[proxy]\npatience = {PATIENCE}\n" + "".join(routes)
     return Server(case, domain, users, extra, port)
 
