@@ -46,7 +46,10 @@ class LocationRouter:
     def _collect(
         self, aor: bytes, targets: list[Target], visited: set[bytes], is_sips: bool
     ) -> None:
-        """Add the targets of an address-of-record, and of those of ours that it points to."""
+        """Add the targets of an address-of-record, and of those of ours that it points to.
+
+        A sips contact goes by TLS, and keeps its scheme only where the request came with it.
+        """
         for binding in self._core.location.bindings(aor):
             uri: Uri = binding.contact.uri
             if not uri.is_sip or not binding.is_reachable:
@@ -59,17 +62,10 @@ class LocationRouter:
                     visited.add(other)
                     self._collect(other, targets, visited, is_sips)
             elif not _is_among(uri, targets):
-                targets.append(self._target(binding, uri, is_sips))
-
-    def _target(self, binding: Any, uri: Uri, is_sips: bool) -> Target:
-        """Return the target of a binding: a sips contact goes by TLS, and keeps its scheme only
-        where the request came with it (RFC 5630 §5.3).
-        """
-        form = request_form(uri)
-        hop = self._core.peers.hop(uri.host)
-        if uri.scheme == b"sips" and not is_sips:
-            form, hop = unsecured(form), secured(hop or uri)
-        return Target(form, binding.path, binding.flow, hop, is_user=True)
+                form, hop = request_form(uri), self._core.peers.hop(uri.host)
+                if uri.scheme == b"sips" and not is_sips:
+                    form, hop = unsecured(form), secured(hop or uri)
+                targets.append(Target(form, binding.path, binding.flow, hop, is_user=True))
 
 
 def _is_among(uri: Uri, targets: list[Target]) -> bool:

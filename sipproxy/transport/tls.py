@@ -311,16 +311,17 @@ class _Connecting:
 
 
 class _One(Factory):
-    """Gives the protocol of the one connection that we make."""
+    """Gives the protocol of the one connection that we make, and holds it no longer."""
 
     noisy = False
 
     def __init__(self, flow: TlsFlow) -> None:
-        self._flow = flow
+        self._flow: TlsFlow | None = flow
 
-    def buildProtocol(self, addr: Any) -> TlsFlow:
+    def buildProtocol(self, addr: Any) -> TlsFlow | None:
         """Return it."""
-        return self._flow
+        flow, self._flow = self._flow, None
+        return flow
 
 
 def accepting(contexts: Contexts, listen: Listen, flows: Factory, clock: Any) -> Any:

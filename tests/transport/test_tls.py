@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import ssl
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -486,3 +488,27 @@ class ReuseTests(TlsCase):
         self.assertIsNot(await self.reached(a, self.uri(b, "b.test")), flow)
         await self.until(lambda: not flow.is_open)
         self.assertEqual(len(a.network._aliases._aliases), 0)
+
+
+class CycleTests(TlsCase):
+    """A flow that has ended is gone, without the cycle collector, which hardly ever runs.
+
+    Twisted's connectors make cycles of their own, of which flows must not be part.
+    """
+
+    async def test_flows(self) -> None:
+        a, b = self.tls("a.test"), self.tls("b.test")
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        flows = []
+        for _ in range(3):
+            flow = await self.reached(b, self.uri(a))
+            b.send(flow)
+            await self.until(lambda: b.told.pop() if b.told else None)
+            flows += [weakref.ref(flow), weakref.ref(a.flows.pop())]
+            flow.close()
+            a.servers.clear()
+            del flow
+            await self.until(lambda: not a.network.connections and not b.network.connections)
+        await self.until(lambda: not any(flow() for flow in flows))
