@@ -22,6 +22,7 @@ class Peer:
 
     def __init__(self, route: Route) -> None:
         self.domain = canonical_host(route.domain.encode("idna"))
+        self.is_trusted = route.trusted
         self.hop: Uri = NextHop(parse_uri(route.to.encode()), self.domain)
         self.sources: tuple[Network, ...] = tuple(ip_network(text) for text in route.from_)
 
@@ -58,9 +59,21 @@ class Peers:
             return False
         if self._inbound != "listed":
             return self._inbound == "open"
+        return self._speaks_for(domain, source, proven)
+
+    def is_trusted(self, domain: bytes) -> bool:
+        """Tell whether asserted identities are told to a foreign domain (RFC 3324 §2.3)."""
+        peer = self._peers.get(domain)
+        return peer is not None and peer.is_trusted
+
+    def believes(self, domain: bytes, source: bytes, proven: frozenset[bytes] = NOBODY) -> Any:
+        """Tell whether a sender is a trusted domain, or return a Deferred of it."""
+        return self.is_trusted(domain) and self._speaks_for(domain, source, proven)
+
+    def _speaks_for(self, domain: bytes, source: bytes, proven: frozenset[bytes]) -> Any:
         peer = self._peers.get(domain)
         if peer is None or proven:
-            return peer is not None
+            return peer is not None and domain in proven
         address = ip_address(source.decode("ascii").partition("%")[0])
         if peer.sources:
             return any(address in network for network in peer.sources)

@@ -105,11 +105,15 @@ class Branch:
             return
         copy, our = self.copy, flow.sent_by
         if self._record_route is not None:
-            copy.push(b"Record-Route", self._record_route.value(flow, self._known))
+            for value in self._record_route.values(flow, self._known):
+                copy.push(b"Record-Route", value)
         if flow.reliable and b"content-length" not in copy.names:
             copy.append(b"Content-Length", b"%d" % len(copy.body))  # step 9
         via = (flow.via_transport, our.host, our.port, self._branch)
         copy.insert(0, b"Via", b"SIP/2.0/%s %s:%d;branch=%s" % via)
+        if copy.method == b"ACK":  # to a 2xx: it has no transaction (§17.1.1.3)
+            flow.send(copy.encode())
+            return
         self._user.sent(self._core.layer.send(copy, self._branch, flow, self._user))
 
 
@@ -125,7 +129,8 @@ def prepared(
         copy.retarget(target.uri)
     hops = request.max_forwards
     copy.put(b"Max-Forwards", b"%d" % (max_forwards if hops is None else hops - 1))
-    copy.put(b"Max-Breadth", b"%d" % width)  # RFC 5393 §5.3.3
+    if width:  # an ACK has none
+        copy.put(b"Max-Breadth", b"%d" % width)  # RFC 5393 §5.3.3
     if target.routes:
         put_routes(copy, [*target.routes, *request.values(b"route")])
     route = next_route(copy)

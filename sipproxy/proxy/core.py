@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from sipproxy.interfaces import ILocation, IResponseFilter
+from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
-from sipproxy.sip.response import make_response
+from sipproxy.sip.response import error_response, make_response
 
 if TYPE_CHECKING:
     from sipproxy.auth.peers import Peers
@@ -64,8 +65,19 @@ class Core:
         response = make_response(request, status, self.layer.tag(request), reason, headers)
         self.respond_with(request, server, response)
 
+    def refuse(self, request: Request, server: ServerTransaction, error: SipError) -> None:
+        """Answer a request with what an error says."""
+        response = error_response(request, error, self.layer.tag(request))
+        server.refuse(self._filtered(request, server, response))
+
     def respond_with(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response upstream, through the filters in their order.
+        """Send a response upstream, through the filters in their order."""
+        server.respond(self._filtered(request, server, response))
+
+    def _filtered(
+        self, request: Request, server: ServerTransaction, response: Response
+    ) -> Response:
+        """Return a response as the filters leave it.
 
         Where one of them fails nobody knows what it was to hide: 500 goes in its place.
         """
@@ -77,4 +89,4 @@ class Core:
             response = make_response(request, 500, self.layer.tag(request))
         if server.path.reliable and b"content-length" not in response.names:
             response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14
-        server.respond(response)
+        return response

@@ -115,11 +115,20 @@ class RecordRoute:
             return identity.canonical(request.uri) == identity.canonical(request.to.uri)
         return sender.peer_is_proven
 
-    def value(self, flow: AnyFlow, is_users: bool) -> bytes:
-        """Return the value for a branch by ``flow``, which is a user's own or just the way."""
+    def values(self, flow: AnyFlow, is_users: bool) -> list[bytes]:
+        """Return the values for a branch by ``flow``, which is a user's own or just the way.
+
+        Each is to be pushed before the last. There are two where the sides differ in transport or
+        address of ours: each then sees the one that leads from it to us (RFC 5658 §4).
+        """
         core = self._core
         down = Side(core.network.name(flow), is_users, is_users and self._callee_is_target)
         token = core.tokens.make(self._up.encode(), down.encode(), self._dialog)
-        transport = b";transport=tcp" if self._near.reliable and flow.reliable else b""
-        our = flow.sent_by
-        return b"<sip:%s@%s:%d%s;lr>" % (token, our.host, our.port, transport)
+        values = [_route(token, side) for side in (self._near, flow)]
+        return values if values[0] != values[1] else values[:1]
+
+
+def _route(token: bytes, flow: Flow) -> bytes:
+    our, transport = flow.sent_by, flow.via_transport.lower()
+    named = b"" if transport == b"udp" else b";transport=" + transport
+    return b"<sip:%s@%s:%d%s;lr>" % (token, our.host, our.port, named)

@@ -23,6 +23,18 @@ class Path(Protocol):
         """Send a message; failure is told later, never raised."""
 
 
+class Place(Protocol):
+    """A host, in brackets where it is IPv6, and a port."""
+
+    @property
+    def host(self) -> bytes:
+        """The host as Via and URIs have it."""
+
+    @property
+    def port(self) -> int:
+        """The port."""
+
+
 class Flow(Path, Protocol):
     """A connection, or a local socket and a remote address (RFC 5626 §3)."""
 
@@ -33,6 +45,10 @@ class Flow(Path, Protocol):
     @property
     def proven_domains(self) -> frozenset[bytes]:
         """The SIP domains that the peer's certificate, verified, is for; empty without one."""
+
+    @property
+    def sent_by(self) -> Place:
+        """What our Via says on this flow."""
 
     @property
     def is_open(self) -> bool:

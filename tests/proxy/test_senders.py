@@ -213,8 +213,8 @@ class ExceptionsTest(SendersCase):
 
     @rows(
         {
-            "INVITE of ours": ("alice", "INVITE", "bob", "-", [100, 405]),
-            "INVITE of a stranger": ("stranger", "INVITE", "bob", "-", [100, 405]),
+            "INVITE of ours": ("alice", "INVITE", "bob", "-", [407]),
+            "INVITE of a stranger": ("stranger", "INVITE", "bob", "-", [403]),
             "OPTIONS to us": ("stranger", "OPTIONS", "us", "-", [200]),
             "OPTIONS to a user": ("stranger", "OPTIONS", "bob", "-", [403]),
             "OPTIONS to us by another": ("stranger", "OPTIONS", "us", "b", [403]),

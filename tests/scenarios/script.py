@@ -24,6 +24,8 @@ body::
     after 10 seconds
     alice receives nothing
 
+``bob answers INVITE: 487`` answers the last request of that method, where another came after it.
+
 What a sender does not write is filled in; ``Name: -`` leaves a header out, or expects that it is
 not there. What is expected of a header is expected of all its lines, in their order. ``{any}``
 stands for anything; any other name in braces is noted where it is first received, and the same from
