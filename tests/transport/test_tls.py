@@ -14,6 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from sipproxy.sip.response import make_response
 from sipproxy.transport.certificates import SIP_DOMAIN, CertificateError, NextHop, parse_uri
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen, Tls
@@ -424,6 +425,34 @@ class ReloadTests(TlsCase):
         self.assertRaises(CertificateError, a.network.contexts.reload)
         flow = await self.reached(self.tls("b.test"), self.uri(a))
         self.assertEqual(flow.proven_domains, {b"a.test"})
+
+
+class AnswerTests(TlsCase):
+    """RFC 3261 §18.2.2: an answer whose connection is gone goes by another, to whom it is for."""
+
+    async def asked(self, verify: str) -> tuple[Site, Site]:
+        """Let b.test ask a.test, and close before there is an answer."""
+        a, b, flow = await self.pair(verify_clients=verify)
+        a.is_answering = False
+        b.send(flow)
+        await self.until(lambda: a.requests)
+        flow.close()
+        await self.until(lambda: not a.network.connections)
+        return a, b
+
+    async def test_anew(self) -> None:
+        """The other end proves again that it is b.test."""
+        a, b = await self.asked("request")
+        a.servers[0].respond(make_response(a.requests[0], 200, b"tag"))
+        await self.until(lambda: b.network.connections)
+        (flow,) = await self.until(lambda: [f for f in a.network._flows.values() if f.is_writable])
+        self.assertEqual(flow.proven_domains, {b"b.test"})
+
+    async def test_one_that_proved_nothing(self) -> None:
+        """Nobody knows who would stand there."""
+        a, b = await self.asked("none")
+        a.servers[0].respond(make_response(a.requests[0], 200, b"tag"))
+        self.assertEqual((a.network._connecting, b.network.connections), ({}, 0))
 
 
 class ReuseTests(TlsCase):
