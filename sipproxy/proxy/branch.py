@@ -138,10 +138,12 @@ def prepared(
         return copy, None
     if route is None:
         return copy, target.hop or copy.uri
-    if not route.uri.is_loose_router:  # a strict router wants itself in the Request-URI
+    hop = route.uri
+    if not hop.is_loose_router:  # a strict router wants itself in the Request-URI
         put_routes(copy, [*copy.values(b"route")[1:], b"<" + copy.raw_uri + b">"])
+        hop = secured(hop) if is_sips(copy.raw_uri) else hop
         copy.retarget(route.raw_uri)
-    return copy, route.uri
+    return copy, hop
 
 
 def length(copy: Request) -> int:

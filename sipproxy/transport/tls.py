@@ -184,7 +184,7 @@ def explain(error: BaseException | None) -> str:
     if isinstance(error, SSL.Error) and error.args and isinstance(error.args[0], list):
         reasons = [entry[2] for entry in error.args[0] if entry[2]]
         return ", ".join(reasons) or "the handshake failed"
-    return str(error) or type(error).__name__
+    return "the connection has ended" if error is None else str(error) or type(error).__name__
 
 
 @implementer(IHandshakeListener)
