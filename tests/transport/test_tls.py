@@ -8,6 +8,7 @@ import ssl
 import weakref
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from twisted.internet import reactor
@@ -20,7 +21,7 @@ from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen, Tls
 from sipproxy.transport.tls import Contexts
 from tests.authority import DAY, Authority, dns, uris
-from tests.transport.sites import FOUR, Site, SiteCase, message
+from tests.transport.sites import FOUR, SIX, Site, SiteCase, has_ipv6, message
 
 AUTHORITY, STRANGER = Authority(), Authority("a stranger")
 BELOW = Authority("an authority below", AUTHORITY)
@@ -152,6 +153,19 @@ class ClientTests(TlsCase):
         self.assertEqual(flow.proven_domains, {b"a.test"})
         found = await self.why(b, text.decode())
         self.assertIn("is for a.test, not for 127.0.0.1", found)
+
+    async def test_ipv6(self) -> None:
+        """The same, at ::1."""
+        if not has_ipv6():
+            raise SkipTest("there is no ::1")
+        files = AUTHORITY.write(self.place, "six", *dns("a.test"))
+        listen = Listen("tls", SIX, 0, "", *files)
+        contexts = Contexts([listen], Tls(ca="ca.pem"), self.place)
+        a, b = (self.site(listen, contexts=contexts) for _ in "ab")
+        flow = await self.reached(b, f"sips:a.test:{a.port('tls', SIX)};maddr=[::1]")
+        b.send(flow)
+        await self.until(lambda: b.told)
+        self.assertEqual(b.told, ["200"])
 
     async def test_peer_without_tls(self) -> None:
         """A listener for TCP answers the handshake with SIP, or not at all."""
