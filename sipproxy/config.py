@@ -278,7 +278,10 @@ def _check_numbers(config: Config) -> None:
         raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
     positive = {
         "auth": (settings.auth, ["nonce_lifetime"]),
-        "proxy": (settings.proxy, ["patience", "next_group", "max_breadth", "max_forwards"]),
+        "proxy": (
+            settings.proxy,
+            ["patience", "longest_ring", "next_group", "max_breadth", "max_forwards"],
+        ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, _names(Limits)),
     }

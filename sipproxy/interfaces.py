@@ -171,7 +171,10 @@ class IRequestHandler(Interface):
 
 
 class IRequestFilter(Interface):
-    """Looks at every request that passed authentication, before it is handled or routed."""
+    """Looks at every request that passed authentication, before it is handled or routed.
+
+    ACK and CANCEL pass no filter: they say nothing of their own.
+    """
 
     def request(request: Request, sender: Sender) -> Any:
         """Let the request pass by returning, or raise `SipError`; it may edit the request."""

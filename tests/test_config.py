@@ -219,8 +219,8 @@ FAULTS = {
     ),
     "proxy: an unknown key": (
         GOOD + "[proxy]\npriority = 1",
-        "proxy.priority: unknown key; remove it, or use: filters, handlers, max_breadth, "
-        "max_forwards, next_group, patience, ring, routers",
+        "proxy.priority: unknown key; remove it, or use: filters, handlers, longest_ring, "
+        "max_breadth, max_forwards, next_group, patience, ring, routers",
     ),
     "proxy: a filter that is no name": (
         GOOD + '[proxy]\nfilters = ["a", 1]',

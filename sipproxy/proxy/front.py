@@ -155,10 +155,10 @@ class Front:
     # The way in
 
     def _admit(self, request: Request, transaction: ServerTransaction) -> Any:
-        if self.is_draining:
-            raise SipError(503, headers=[(b"Retry-After", b"10")])
         if request.method == b"CANCEL":
             return self._cancel(request, transaction)
+        if self.is_draining:
+            raise SipError(503, headers=[(b"Retry-After", b"10")])
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
         _check_addresses(request, transaction.flow)
@@ -269,8 +269,13 @@ class Front:
         self._core.respond(request, transaction, 200, headers=headers)
 
     def _cancel(self, request: Request, transaction: ServerTransaction) -> None:
-        """§9.2: 200 where there is something to cancel; credentials are never asked for."""
-        known = self._core.layer.cancelled(request)
+        """§9.2: 200 where there is something to cancel; credentials are never asked for.
+
+        It has to come from where the request did (§22.1): whoever was called has seen its Via.
+        """
+        known, near = self._core.layer.cancelled(request), transaction.flow
+        if known is not None and known.flow is not None and near is not None:
+            known = known if known.flow.host == near.host else None
         self._core.respond(request, transaction, 481 if known is None else 200)
         if known is not None:
             known.cancelled()
