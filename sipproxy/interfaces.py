@@ -48,10 +48,12 @@ class Target:
     Route. The request goes to the first Route value where it has one, else by ``flow``, else to
     ``hop`` (a URI), else to the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own
     device, so that silence means 480 and not 504; ``past_routes`` that the flow is the way even
-    where a Route names another.
+    where a Route names another. Targets of one ``instance`` (empty: none) are tried one after the
+    other, in the order given, the next after a 408, a 430 or none at all (RFC 5626 §7). ``q`` is
+    what the user prefers, 0.0 to 1.0 (RFC 3261 §20.10).
     """
 
-    __slots__ = ("flow", "hop", "is_user", "past_routes", "routes", "uri")
+    __slots__ = ("flow", "hop", "instance", "is_user", "past_routes", "q", "routes", "uri")
 
     def __init__(
         self,
@@ -61,6 +63,8 @@ class Target:
         hop: Uri | None = None,
         is_user: bool = False,
         past_routes: bool = False,
+        instance: bytes = b"",
+        q: float = 1.0,
     ) -> None:
         self.uri = uri
         self.routes = routes
@@ -68,6 +72,8 @@ class Target:
         self.hop = hop
         self.past_routes = past_routes
         self.is_user = is_user
+        self.instance = instance
+        self.q = q
 
 
 class Sender:

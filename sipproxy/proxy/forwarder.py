@@ -11,6 +11,7 @@ from sipproxy.interfaces import IForwarder, Sender, Target
 from sipproxy.proxy.branch import DIALOG_FORMING, Branch, prepared
 from sipproxy.proxy.context import ResponseContext
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.instances import first_of_each
 from sipproxy.proxy.loops import breadth, new_branch, refuse_loop, second_part, shares
 from sipproxy.proxy.passage import RecordRoute
 from sipproxy.sip.message import Request, Response
@@ -36,6 +37,7 @@ class Forwarder:
     ) -> None:
         """Forward a request to all targets at once; raises `SipError` 440 or 482."""
         core, near = self._core, transaction.flow
+        targets = first_of_each(targets)
         second = b""
         if len(targets) > 1:  # RFC 5393 §4.1
             second = second_part(request)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipproxy.interfaces import IRouter, Sender, Target, then
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.instances import in_turn
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri, equivalent, parse_uri, request_form
+
+if TYPE_CHECKING:
+    from sipproxy.registrar.binding import Binding
 
 
 @implementer(IRouter)
@@ -23,34 +28,62 @@ class LocationRouter:
     def targets(self, request: Request, sender: Sender) -> Any:
         """Return a target per binding; 404 for who does not exist, 480 for who is not there."""
         uri = request.uri
-        if self._core.identity.domain_of(uri) is None:
+        domain = self._core.identity.domain_of(uri)
+        if domain is None:
             return None
         aor = self._core.identity.canonical(uri)
+        if b"gr" in uri.params and self._bound(uri, domain, aor) is None:
+            raise SipError(404)  # RFC 5627 §6.1
         targets: list[Target] = []
-        self._collect(aor, targets, {aor})
-        if targets:
-            return targets
+        self._collect(uri, domain, aor, targets, {aor})
+        if not targets:
+            return then(self._core.credentials.known(aor), _refuse)
+        if b"gr" in uri.params and b"route" in request.names:
+            for target in targets:  # RFC 5627 §6.1: the Route of a dialog leads there, not Path
+                target.routes = ()
+        return targets
 
-        def absent(known: bool) -> list[Target]:
-            raise SipError(480 if known else 404)
+    def _bound(self, uri: Uri, domain: bytes, aor: bytes) -> Sequence[Binding] | None:
+        """Return the bindings that a URI means; None for a GRUU that is not valid."""
+        bindings = self._core.location.bindings(aor)
+        if b"gr" in uri.params:
+            return self._core.gruus.bound(uri, domain, bindings)
+        return bindings
 
-        return then(self._core.credentials.known(aor), absent)
-
-    def _collect(self, aor: bytes, targets: list[Target], visited: set[bytes]) -> None:
-        """Add the targets of an address-of-record, and of those of ours that it points to."""
-        for binding in self._core.location.bindings(aor):
-            uri: Uri = binding.contact.uri
-            if not uri.is_sip or uri.scheme == b"sips" or not binding.is_reachable:
+    def _collect(
+        self, uri: Uri, domain: bytes, aor: bytes, targets: list[Target], visited: set[bytes]
+    ) -> None:
+        """Add the targets of an address-of-record or GRUU, and of those of ours it points to."""
+        identity = self._core.identity
+        for binding in in_turn(self._bound(uri, domain, aor) or ()):
+            contact: Uri = binding.contact.uri
+            if not contact.is_sip or contact.scheme == b"sips" or not binding.is_reachable:
                 continue
-            if binding.flow is None and self._core.identity.domain_of(uri) is not None:
-                other = self._core.identity.canonical(uri)
+            ours = identity.domain_of(contact) if binding.flow is None else None
+            if ours is not None:
+                other = identity.canonical(contact)
                 if other not in visited:
                     visited.add(other)
-                    self._collect(other, targets, visited)
-            elif not _is_among(uri, targets):
-                form = request_form(uri)
-                hop = self._core.peers.hop(uri.host)
-                targets.append(Target(form, binding.path, binding.flow, hop, is_user=True))
+                    self._collect(contact, ours, other, targets, visited)
+            elif binding.is_flow or not _is_among(contact, targets):
+                targets.append(self._target(binding, aor))
+
+    def _target(self, binding: Binding, aor: bytes) -> Target:
+        uri = binding.contact.uri
+        group = b"" if binding.instance is None else aor + b"\0" + binding.instance.urn
+        return Target(
+            request_form(uri),
+            binding.path,
+            binding.flow,
+            self._core.peers.hop(uri.host),
+            is_user=True,
+            instance=group,
+            q=binding.q,
+        )
+
+
+def _refuse(known: bool) -> list[Target]:
+    raise SipError(480 if known else 404)
 
 
 def _is_among(uri: Uri, targets: list[Target]) -> bool:

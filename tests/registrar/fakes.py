@@ -8,8 +8,10 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from sipproxy.interfaces import Sender
+from sipproxy.registrar.gruu import KEY_LENGTH, Gruus
 from sipproxy.registrar.location import LocationTable
-from sipproxy.registrar.registrar import Registrar, RegistrarOptions
+from sipproxy.registrar.options import RegistrarOptions
+from sipproxy.registrar.registrar import Registrar
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
@@ -20,6 +22,7 @@ from sipproxy.transport.settings import Listen
 from sipproxy.transport.ticker import TICK, Ticker
 
 ALICE = b"alice@example.test"
+STARTED = 1_000_000_000.0  # by the wall clock
 
 
 class Flow:
@@ -114,9 +117,11 @@ class Host:
 class Bench:
     """A registrar with its table, and a client that counts its CSeq."""
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         self.host = Host()
-        self.registrar = Registrar(RegistrarOptions(**options), self.host)
+        self.gruus = Gruus(bytes(range(KEY_LENGTH)), STARTED, self.host.now)
+        self.host.identity.unveil = self.gruus.user
+        self.registrar = Registrar(RegistrarOptions(**options), self.host, self.gruus)
         self.cseq = 0
 
     def request(self, *contacts: str, **headers: str) -> Request:

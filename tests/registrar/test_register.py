@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.interfaces import IRequestHandler, Sender
-from sipproxy.registrar.registrar import RegistrarOptions
+from sipproxy.registrar.options import RegistrarOptions
 from sipproxy.sip.errors import SipError
 from tests.registrar.fakes import ALICE, Bench, Flow, Transaction
 from tests.sip.tables import TableCase, rows
@@ -42,8 +42,9 @@ class WhoTest(RegistrarCase):
         {
             "path": ("path", b""),
             "PATH, which is the same": ("PATH", b""),
-            "unknown": ("gruu", b"gruu"),
-            "several": ("gruu, path, outbound", b"gruu, outbound"),
+            "gruu (RFC 5627 §5.1)": ("gruu", b""),
+            "unknown": ("sec-agree", b"sec-agree"),
+            "several": ("a, path, b", b"a, b"),
         }
     )
     def test_require(self, tags: str, unsupported: bytes) -> None:
