@@ -17,7 +17,8 @@ class Binding:
 
     ``expires_at`` is on the clock that the location table is given, in seconds. ``flow`` is how the
     client came, where requests have to go that way. ``instance`` is the device, where it said which
-    one it is. Never changed once made: an update is another binding in its place.
+    one it is. The flow is dead once it was silent for ``silence`` seconds (0: it may be silent for
+    ever). Never changed once made: an update is another binding in its place.
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class Binding:
         "params",
         "path",
         "q",
+        "silence",
     )
 
     def __init__(
@@ -43,6 +45,7 @@ class Binding:
         path: tuple[bytes, ...],
         flow: Flow | None,
         instance: Instance | None = None,
+        silence: float = 0,
     ) -> None:
         self.contact = contact
         self.params = params
@@ -53,11 +56,24 @@ class Binding:
         self.path = path
         self.flow = flow
         self.instance = instance
+        self.silence = silence
 
     @property
     def is_reachable(self) -> bool:
         """Whether the flow, if it has one, still stands."""
         return self.flow is None or self.flow.is_open
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends if nothing more is heard: by its expiry, or the silence of its flow."""
+        if not self.silence or self.flow is None:
+            return self.expires_at
+        return min(self.expires_at, self.flow.heard_at + self.silence)
+
+    @property
+    def watched(self) -> Flow | None:
+        """The flow whose end, or silence, would be its end."""
+        return self.flow if self.flow and (self.flow.reliable or self.silence) else None
 
     @property
     def is_flow(self) -> bool:
@@ -67,7 +83,7 @@ class Binding:
     def of(self, instance: Instance) -> Binding:
         """Return this binding with other facts of its instance."""
         facts = (self.contact, self.params, self.q, self.expires_at, self.call_id, self.cseq)
-        return Binding(*facts, self.path, self.flow, instance)
+        return Binding(*facts, self.path, self.flow, instance, self.silence)
 
     def same_contact(self, contact: NameAddr) -> bool:
         """Tell whether this is the binding of a contact (RFC 3261 §19.1.4)."""

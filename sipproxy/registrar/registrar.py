@@ -22,7 +22,7 @@ from sipproxy.sip.options import refuse_unknown, supports
 if TYPE_CHECKING:
     from sipproxy.transaction.server import ServerTransaction
 
-SUPPORTED = frozenset((b"path", b"gruu"))
+SUPPORTED = frozenset((b"path", b"gruu", b"outbound"))
 
 
 @implementer(IRequestHandler)
@@ -68,13 +68,17 @@ class Registrar:
     def _register(self, request: Request, transaction: ServerTransaction, aor: bytes) -> None:
         """Steps 6 to 8, without waiting: all of it or nothing."""
         current = self._host.location.bindings(aor)
+        asked = Registration(request, aor, transaction.flow, self._options)
         if b"contact" in request.names:
-            asked = Registration(request, aor, transaction.flow, self._options)
             current = asked.updated(self._host, self._gruus, current)
             self._host.location.commit(aor, current)
         headers = self._contacts(request, aor, current)
         headers.append((b"Date", formatdate(usegmt=True).encode()))
         headers += [(b"Path", value) for value in request.values(b"path")]  # RFC 3327 §5.3
+        if asked.is_outbound and supports(request, b"outbound"):  # RFC 5626 §6
+            headers.append((b"Require", b"outbound"))
+        if asked.flow_timer:
+            headers.append((b"Flow-Timer", b"%d" % asked.flow_timer))
         self._host.respond(request, transaction, 200, headers=headers)
 
     def _contacts(

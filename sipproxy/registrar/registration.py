@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.options import RegistrarOptions
+from sipproxy.registrar.outbound import GRACE, effective_reg_id, is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed, split_quoted
 from sipproxy.sip.gruu import instance_of, is_gruu
 from sipproxy.sip.headers import NameAddr, parse_expires, parse_name_addr, parse_qvalue
 from sipproxy.sip.message import Request
+from sipproxy.sip.options import supports
 
 if TYPE_CHECKING:
     from sipproxy.interfaces import IHost
@@ -26,18 +28,28 @@ _OURS = frozenset((b"expires", b"pub-gruu", b"temp-gruu"))
 
 
 class Asked:
-    """A contact that a REGISTER names, for how many seconds, and the instance that it is of."""
+    """A contact that a REGISTER names, for how many seconds, and the instance that it is of.
 
-    __slots__ = ("contact", "duration", "urn")
+    ``reg_id`` is 0 where it registers no flow of its own (RFC 5626 §4.2).
+    """
 
-    def __init__(self, contact: NameAddr, duration: int, urn: bytes) -> None:
+    __slots__ = ("contact", "duration", "reg_id", "urn")
+
+    def __init__(self, contact: NameAddr, duration: int, urn: bytes, reg_id: int) -> None:
         self.contact = contact
         self.duration = duration
         self.urn = urn
+        self.reg_id = reg_id
 
     def means(self, binding: Binding) -> bool:
-        """Tell whether this is a refresh, or the end, of a binding."""
-        return binding.same_contact(self.contact)
+        """Tell whether this is a refresh, or the end, of a binding.
+
+        A flow is known by instance and reg-id, whatever its Contact (RFC 5626 §6).
+        """
+        instance = binding.instance
+        if instance is not None and instance.reg_id:
+            return (instance.urn, instance.reg_id) == (self.urn, self.reg_id)
+        return not self.reg_id and binding.same_contact(self.contact)
 
 
 class Registration:
@@ -50,6 +62,7 @@ class Registration:
         self._aor = aor
         self._flow = flow
         self._options = options
+        self.is_outbound = False  # it was about a flow: known once `updated` has run
 
     def updated(self, host: IHost, gruus: Gruus, current: Sequence[Binding]) -> list[Binding]:
         """Return the bindings as the request wants them; raises `SipError`: all of it or nothing.
@@ -64,8 +77,7 @@ class Registration:
         path = self._path()
         bindings = list(current)
         fresh: list[Binding] = []
-        for value in raw:
-            asked = self._asked(value)
+        for asked in self._all_asked(raw):
             self._refuse_circle(host, asked)
             instance = self._instance(gruus, asked, bindings)
             known = next((b for b in bindings if asked.means(b)), None)
@@ -90,9 +102,20 @@ class Registration:
             _check_order(self._request, binding)
         return []
 
+    def _all_asked(self, raw: list[bytes]) -> list[Asked]:
+        """Read the contacts; 400 where one that registers its flow is not alone (RFC 5626 §6)."""
+        every = [self._asked(value) for value in raw]
+        kept = [asked for asked in every if asked.duration]
+        if len(kept) > 1 and any(asked.reg_id for asked in kept):
+            raise SipError(400, "Another Contact Beside A reg-id")
+        self.is_outbound = any(asked.reg_id for asked in every)
+        return every
+
     def _asked(self, value: bytes) -> Asked:
         contact = parse_contact(value)
-        return Asked(contact, self._duration(contact), instance_of(contact))
+        urn = instance_of(contact)
+        reg_id = effective_reg_id(self._request, contact, urn)
+        return Asked(contact, self._duration(contact), urn, reg_id)
 
     def _duration(self, contact: NameAddr) -> int:
         """Step 7: what is asked for, cut to what we grant; 423 where it is too brief."""
@@ -120,7 +143,7 @@ class Registration:
         if not asked.urn or not asked.duration:
             return None
         grace = self._options.max_expires
-        return gruus.begin(asked.urn, 0, self._request.call_id, bindings, grace)
+        return gruus.begin(asked.urn, asked.reg_id, self._request.call_id, bindings, grace)
 
     def _path(self) -> tuple[bytes, ...]:
         """RFC 3327 §5.3: the vector is kept with the bindings; §4: its URIs are loose routers."""
@@ -143,21 +166,35 @@ class Registration:
             call_id=request.call_id,
             cseq=request.cseq.number,
             path=path,
-            flow=self._flow if self._is_by_flow(host, contact) else None,
+            flow=self._flow if self._is_by_flow(host, asked) else None,
             instance=instance,
+            silence=self._silence(asked),
         )
 
-    def _is_by_flow(self, host: IHost, contact: NameAddr) -> bool:
+    def _silence(self, asked: Asked) -> float:
+        """Return after how many silent seconds the flow is dead; 0: never (RFC 5626 §5.4)."""
+        timer = self.flow_timer if asked.reg_id else 0
+        return timer + GRACE if timer else 0
+
+    @property
+    def flow_timer(self) -> int:
+        """The Flow-Timer that the client is told (RFC 5626 §6); 0 for none."""
+        counts = self.is_outbound and is_direct(self._request)
+        return self._options.flow_timer if counts and supports(self._request, b"outbound") else 0
+
+    def _is_by_flow(self, host: IHost, asked: Asked) -> bool:
         """Tell whether the contact is the client that sent this, reachable by its flow alone.
 
-        It is adjacent (one Via) and came by a stream or asked for ``rport``; and its Contact names
-        an address, or the host that its Via names, not somewhere else to go. Over UDP a Contact at
-        the very address that the request came from, but another port, means what it says: there is
-        no NAT in between.
+        It is if it registers that flow with us (RFC 5626 §6). Else it is adjacent (one Via) and
+        came by a stream or asked for ``rport``; and its Contact names an address, or the host that
+        its Via names, not somewhere else to go. Over UDP a Contact at the very address that the
+        request came from, but another port, means what it says: there is no NAT in between.
         """
-        uri, via, flow = contact.uri, self._request.via, self._flow
-        if flow is None or not uri.is_sip or len(self._request.values(b"via")) > 1:
+        uri, via, flow = asked.contact.uri, self._request.via, self._flow
+        if flow is None or not uri.is_sip or not is_direct(self._request):
             return False
+        if asked.reg_id:
+            return True
         if not flow.reliable:
             here = uri.host.strip(b"[]") == flow.host
             if b"rport" not in via.params or (here and uri.effective_port != flow.port):

@@ -35,6 +35,7 @@ class Flow:
         self.reliable = reliable
         self.via_transport = b"TCP" if reliable else b"UDP"
         self.is_open = True
+        self.heard_at = 0.0
         self.watching: list[Callable[[], None]] = []
 
     def watch(self, closed: Callable[[], None]) -> None:
