@@ -13,6 +13,7 @@ class RegistrarOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_expires: int = 7200
     max_bindings: int = 10  # per address-of-record; beyond: 403
     max_path: int = 10  # values of Path; beyond: 400
+    service_route: str = ""  # a URI of ours that clients are to put into Route; empty: none
     flow_timer: int = 120  # clients of RFC 5626 send keep-alives as often; 0: as they like
 
     def __post_init__(self) -> None:

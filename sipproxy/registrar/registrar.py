@@ -18,16 +18,21 @@ from sipproxy.sip.grammar import malformed, quote
 from sipproxy.sip.gruu import public_gruu
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import refuse_unknown, supports
+from sipproxy.sip.uri import parse_uri
 
 if TYPE_CHECKING:
     from sipproxy.transaction.server import ServerTransaction
+    from sipproxy.transport.identity import Identity
 
 SUPPORTED = frozenset((b"path", b"gruu", b"outbound"))
 
 
 @implementer(IRequestHandler)
 class Registrar:
-    """Keeps the bindings of our domains as REGISTER requests ask."""
+    """Keeps the bindings of our domains as REGISTER requests ask.
+
+    Raises ValueError for a ``service_route`` that does not lead to us.
+    """
 
     methods = frozenset((b"REGISTER",))
 
@@ -35,6 +40,7 @@ class Registrar:
         self._options = options
         self._host = host
         self._gruus = gruus
+        self._service_route = _service_route(options.service_route, host.identity)
 
     def claims(self, request: Request) -> bool:
         """Take every REGISTER."""
@@ -75,6 +81,7 @@ class Registrar:
         headers = self._contacts(request, aor, current)
         headers.append((b"Date", formatdate(usegmt=True).encode()))
         headers += [(b"Path", value) for value in request.values(b"path")]  # RFC 3327 §5.3
+        headers += self._service_route
         if asked.is_outbound and supports(request, b"outbound"):  # RFC 5626 §6
             headers.append((b"Require", b"outbound"))
         if asked.flow_timer:
@@ -97,3 +104,18 @@ class Registrar:
                 value += b";temp-gruu=" + quote(self._gruus.temporary(scheme, aor, latest))
             values.append((b"Contact", value))
         return values
+
+
+def _service_route(text: str, identity: Identity) -> list[tuple[bytes, bytes]]:
+    """Return the Service-Route of each 200 (RFC 3608 §6.3), where there is to be one."""
+    if not text:
+        return []
+    try:
+        uri = parse_uri(text.encode())
+    except SipError:
+        uri = None
+    if uri is None or uri.scheme not in (b"sip", b"sips") or not uri.is_loose_router:
+        raise ValueError(f"service_route: {text!r} is no URI of a loose router: end it with ;lr")
+    if uri.user is not None or uri.headers or not identity.is_us(uri):
+        raise ValueError(f"service_route: {text!r} is not us: name a domain, alias or address")
+    return [(b"Service-Route", b"<" + uri.raw + b">")]
