@@ -10,22 +10,23 @@ from sipproxy.interfaces import Target
 if TYPE_CHECKING:
     from sipproxy.registrar.binding import Binding
 
+Found = list[tuple[Target, "Binding"]]
 
-def in_turn(bindings: Sequence[Binding]) -> Sequence[Binding]:
-    """Return bindings with those of each instance together, the most recently refreshed first.
+
+def in_turn(found: Found) -> Found:
+    """Return targets with those of each instance together, the most recently refreshed first.
 
     RFC 5627 §6.1 asks for that order, RFC 5626 §7 leaves it to us. Where the first of an instance
     stood, there they all stand now.
     """
-    if len(bindings) < 2:
-        return bindings
-    groups: dict[bytes | int, list[Binding]] = {}
-    for number, binding in enumerate(bindings):
-        key = number if binding.instance is None else binding.instance.urn
-        groups.setdefault(key, []).append(binding)
+    if len(found) < 2:
+        return found
+    groups: dict[bytes | int, Found] = {}
+    for number, one in enumerate(found):
+        groups.setdefault(one[0].instance or number, []).append(one)
     for group in groups.values():
-        group.sort(key=lambda b: -b.instance.made if b.instance else 0)
-    return [binding for group in groups.values() for binding in group]
+        group.sort(key=lambda one: -one[1].instance.made if one[1].instance else 0)
+    return [one for group in groups.values() for one in group]
 
 
 def first_of_each(targets: Sequence[Target]) -> Sequence[Target]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipproxy.interfaces import IRouter, Sender, Target, then
+from sipproxy.proxy.callers import preferred
 from sipproxy.proxy.core import Core
-from sipproxy.proxy.instances import in_turn
+from sipproxy.proxy.instances import Found
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri, equivalent, parse_uri, request_form
@@ -26,7 +27,10 @@ class LocationRouter:
         self._core = core
 
     def targets(self, request: Request, sender: Sender) -> Any:
-        """Return a target per binding; 404 for who does not exist, 480 for who is not there."""
+        """Return a target per binding; 404 for who does not exist, 480 for who is not there.
+
+        An empty list says that nobody is left of whom the caller wants (RFC 3841 §7.2.4).
+        """
         uri = request.uri
         domain = self._core.identity.domain_of(uri)
         if domain is None:
@@ -34,10 +38,11 @@ class LocationRouter:
         aor = self._core.identity.canonical(uri)
         if b"gr" in uri.params and self._bound(uri, domain, aor) is None:
             raise SipError(404)  # RFC 5627 §6.1
-        targets: list[Target] = []
-        self._collect(uri, domain, aor, targets, {aor})
-        if not targets:
+        found: Found = []
+        self._collect(uri, domain, aor, found, {aor})
+        if not found:
             return then(self._core.credentials.known(aor), _refuse)
+        targets = preferred(request, found)
         if b"gr" in uri.params and b"route" in request.names:
             for target in targets:  # RFC 5627 §6.1: the Route of a dialog leads there, not Path
                 target.routes = ()
@@ -51,11 +56,11 @@ class LocationRouter:
         return bindings
 
     def _collect(
-        self, uri: Uri, domain: bytes, aor: bytes, targets: list[Target], visited: set[bytes]
+        self, uri: Uri, domain: bytes, aor: bytes, found: Found, visited: set[bytes]
     ) -> None:
         """Add the targets of an address-of-record or GRUU, and of those of ours it points to."""
         identity = self._core.identity
-        for binding in in_turn(self._bound(uri, domain, aor) or ()):
+        for binding in self._bound(uri, domain, aor) or ():
             contact: Uri = binding.contact.uri
             if not contact.is_sip or contact.scheme == b"sips" or not binding.is_reachable:
                 continue
@@ -64,9 +69,9 @@ class LocationRouter:
                 other = identity.canonical(contact)
                 if other not in visited:
                     visited.add(other)
-                    self._collect(contact, ours, other, targets, visited)
-            elif binding.is_flow or not _is_among(contact, targets):
-                targets.append(self._target(binding, aor))
+                    self._collect(contact, ours, other, found, visited)
+            elif binding.is_flow or not _is_among(contact, found):
+                found.append((self._target(binding, aor), binding))
 
     def _target(self, binding: Binding, aor: bytes) -> Target:
         uri = binding.contact.uri
@@ -86,8 +91,8 @@ def _refuse(known: bool) -> list[Target]:
     raise SipError(480 if known else 404)
 
 
-def _is_among(uri: Uri, targets: list[Target]) -> bool:
-    for target in targets:
+def _is_among(uri: Uri, found: Found) -> bool:
+    for target, _ in found:
         if target.uri == uri.raw or equivalent(parse_uri(target.uri), uri):
             return True
     return False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sipproxy.transaction.server import ServerTransaction
     from sipproxy.transport.identity import Identity
 
-SUPPORTED = frozenset((b"path", b"gruu", b"outbound"))
+SUPPORTED = frozenset((b"path", b"gruu", b"outbound", b"pref"))
 
 
 @implementer(IRequestHandler)

@@ -9,6 +9,7 @@ from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.options import RegistrarOptions
 from sipproxy.registrar.outbound import GRACE, effective_reg_id, is_direct
 from sipproxy.sip.errors import SipError
+from sipproxy.sip.features import features_of
 from sipproxy.sip.grammar import malformed, split_quoted
 from sipproxy.sip.gruu import instance_of, is_gruu
 from sipproxy.sip.headers import NameAddr, parse_expires, parse_name_addr, parse_qvalue
@@ -208,7 +209,7 @@ class Registration:
 def parse_contact(value: bytes) -> NameAddr:
     """Parse a Contact value of a REGISTER whole, so that nothing fails later; raises 400."""
     contact = parse_name_addr(value)
-    _ = contact.uri, parse_qvalue(contact.params.get(b"q"))
+    _ = contact.uri, parse_qvalue(contact.params.get(b"q")), features_of(contact.params)
     return contact
 
 

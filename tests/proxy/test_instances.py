@@ -176,5 +176,5 @@ class SeveralTest(RouterCase):
     def test_nothing_to_choose(self) -> None:
         alone = [Target(b"sip:a@1.test")]
         self.assertIs(first_of_each(alone), alone)
-        one = [binding("1.test", None)]
+        one = [(alone[0], binding("1.test", None))]
         self.assertIs(in_turn(one), one)
