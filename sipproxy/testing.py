@@ -194,7 +194,7 @@ class FakeServer:
 
     def deliver(self, data: bytes, flow: FakeFlow) -> None:
         """Let octets arrive, as one datagram or as one message of a stream."""
-        flow.heard_at = self.clock.seconds()
+        flow.heard_at = self.clock.rightNow
         self.node.layer.datagram(data, flow)
 
     def advance(self, seconds: float) -> None:

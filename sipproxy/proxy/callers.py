@@ -25,6 +25,8 @@ def preferred(request: Request, found: Found) -> list[Target]:
     where a contact has said which it knows, and never leave none (§7.2.4).
     """
     is_explicit = not _HEADERS.isdisjoint(request.names)
+    if len(found) == 1 and not is_explicit:  # whatever method and package ask for, it stays
+        return [found[0][0]]
     preferences = explicit_preferences(request) if is_explicit else None
     if preferences is not None:
         found = _weighed(preferences, found)

@@ -36,55 +36,50 @@ class LocationRouter:
         if domain is None:
             return None
         aor = self._core.identity.canonical(uri)
-        if b"gr" in uri.params and self._bound(uri, domain, aor) is None:
-            raise SipError(404)  # RFC 5627 §6.1
+        bindings: Sequence[Binding] = self._core.location.bindings(aor)
+        is_gruu = b"gr" in uri.params
+        if is_gruu:
+            meant = self._core.gruus.bound(uri, domain, bindings)
+            if meant is None:
+                raise SipError(404)  # RFC 5627 §6.1
+            bindings = meant
         found: Found = []
-        self._collect(uri, domain, aor, found, {aor})
+        self._collect(bindings, aor, found, {aor})
         if not found:
             return then(self._core.credentials.known(aor), _refuse)
         targets = preferred(request, found)
-        if b"gr" in uri.params and b"route" in request.names:
+        if is_gruu and b"route" in request.names:
             for target in targets:  # RFC 5627 §6.1: the Route of a dialog leads there, not Path
                 target.routes = ()
         return targets
 
-    def _bound(self, uri: Uri, domain: bytes, aor: bytes) -> Sequence[Binding] | None:
-        """Return the bindings that a URI means; None for a GRUU that is not valid."""
-        bindings = self._core.location.bindings(aor)
-        if b"gr" in uri.params:
-            return self._core.gruus.bound(uri, domain, bindings)
-        return bindings
-
     def _collect(
-        self, uri: Uri, domain: bytes, aor: bytes, found: Found, visited: set[bytes]
+        self, bindings: Sequence[Binding], aor: bytes, found: Found, visited: set[bytes]
     ) -> None:
         """Add the targets of an address-of-record or GRUU, and of those of ours it points to."""
-        identity = self._core.identity
-        for binding in self._bound(uri, domain, aor) or ():
-            contact: Uri = binding.contact.uri
-            if not contact.is_sip or contact.scheme == b"sips" or not binding.is_reachable:
+        for binding in bindings:
+            uri: Uri = binding.contact.uri
+            if not uri.is_sip or uri.scheme == b"sips" or not binding.is_reachable:
                 continue
-            ours = identity.domain_of(contact) if binding.flow is None else None
+            ours = None if binding.flow is not None else self._core.identity.domain_of(uri)
             if ours is not None:
-                other = identity.canonical(contact)
-                if other not in visited:
-                    visited.add(other)
-                    self._collect(contact, ours, other, found, visited)
-            elif binding.is_flow or not _is_among(contact, found):
-                found.append((self._target(binding, aor), binding))
+                self._follow(uri, ours, found, visited)
+            elif not found or binding.is_flow or not _is_among(uri, found):
+                hop, instance = self._core.peers.hop(uri.host), binding.instance
+                group = b"" if instance is None else aor + b"\0" + instance.urn
+                way = (binding.path, binding.flow, hop, True, False)
+                found.append((Target(request_form(uri), *way, group, binding.q), binding))
 
-    def _target(self, binding: Binding, aor: bytes) -> Target:
-        uri = binding.contact.uri
-        group = b"" if binding.instance is None else aor + b"\0" + binding.instance.urn
-        return Target(
-            request_form(uri),
-            binding.path,
-            binding.flow,
-            self._core.peers.hop(uri.host),
-            is_user=True,
-            instance=group,
-            q=binding.q,
-        )
+    def _follow(self, uri: Uri, domain: bytes, found: Found, visited: set[bytes]) -> None:
+        """Add the targets of a contact that is another user of ours, or a GRUU of one."""
+        aor = self._core.identity.canonical(uri)
+        if aor in visited:
+            return
+        visited.add(aor)
+        bindings: Sequence[Binding] = self._core.location.bindings(aor)
+        if b"gr" in uri.params:
+            bindings = self._core.gruus.bound(uri, domain, bindings) or ()
+        self._collect(bindings, aor, found, visited)
 
 
 def _refuse(known: bool) -> list[Target]:
