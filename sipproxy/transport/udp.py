@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import select
 import socket
+import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +27,8 @@ BUFFER = 4 << 20  # kernel buffers, bytes
 _IP_RECVERR = 11  # <bits/in.h>; the socket module of CPython has no names for them
 _IPV6_RECVERR = 25
 _MSG_ERRQUEUE = 0x2000
+_EXTENDED_ERROR = struct.Struct("=IB")  # its beginning: errno, origin
+_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
 _FIRST_OF_SIP = b"\x02"  # STUN begins with 0 or 1, and SIP never does (RFC 5626 §8)
 
 Address = tuple[Any, ...]
@@ -126,6 +130,17 @@ class UdpFlow:
     def unwatch(self, closed: Callable[[], None]) -> None:
         """Undo `watch`."""
         self.endpoint.unwatch(self.address, closed)
+
+
+def is_unreachable(error: bytes) -> bool:
+    """Tell whether a ``sock_extended_err`` is an ICMP error that means: nobody is there.
+
+    One about the size of a datagram says nothing of the next, nor does an error of our own.
+    """
+    if len(error) < _EXTENDED_ERROR.size:
+        return False
+    number, origin = _EXTENDED_ERROR.unpack_from(error)
+    return origin in _ICMP and number != errno.EMSGSIZE
 
 
 def _unicast(host: bytes) -> str | None:
@@ -302,12 +317,13 @@ class UdpEndpoint:
     def _read_errors(self, receiver: Receiver) -> None:
         for _ in range(BATCH):
             try:
-                data, _, _, address = self._socket.recvmsg(65535, 512, _MSG_ERRQUEUE)
+                data, facts, _, address = self._socket.recvmsg(65535, 512, _MSG_ERRQUEUE)
             except OSError:
                 return
             try:
                 receiver.undeliverable(data)
-                self._is_dead(address)
+                if any(is_unreachable(fact) for _, _, fact in facts):
+                    self._is_dead(address)
             except Exception:
                 self._log.failure("a datagram that came back: {data!r}", data=data)
 

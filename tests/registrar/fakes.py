@@ -22,6 +22,7 @@ from sipproxy.transport.settings import Listen
 from sipproxy.transport.ticker import TICK, Ticker
 
 ALICE = b"alice@example.test"
+LONG_AGO = float("-inf")
 STARTED = 1_000_000_000.0  # by the wall clock
 
 
@@ -44,12 +45,13 @@ class Flow:
 
     def unwatch(self, closed: Callable[[], None]) -> None:
         """Forget it; raises ValueError for one who does not watch."""
-        if self.is_open:
+        if self.heard_at != LONG_AGO:
             self.watching.remove(closed)
 
     def close(self) -> None:
-        """End."""
-        self.is_open = False
+        """End; over UDP that is an ICMP error, and no flow is ever closed."""
+        self.is_open = not self.reliable
+        self.heard_at = LONG_AGO
         watching, self.watching = self.watching, []
         for closed in watching:
             closed()

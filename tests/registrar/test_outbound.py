@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
 from sipproxy.registrar.options import RegistrarOptions
+from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Response
 from tests.registrar.fakes import ALICE, Bench, Flow
 from tests.sip.tables import TableCase, rows
@@ -273,6 +278,65 @@ class SilenceTest(OutboundCase):
         flow = Flow(reliable)
         self.register(contact(1), flow=flow)
         self.register(contact(2, TWO), flow=flow)
-        flow.heard_at = float("-inf")  # what a UDP flow says then
         flow.close()
         self.assertEqual(self.flows(), [])
+
+
+_contacts = st.builds(
+    lambda reg_id, urn, uri, expires: (
+        f"<{uri}>;expires={expires}"
+        + (f";reg-id={reg_id}" if reg_id else "")
+        + (f'+sip.instance="<{urn}>"'.join((";", "")) if urn else "")
+    ),
+    st.sampled_from(["", "1", "2", "3", "0", "x"]),
+    st.sampled_from(["", ONE, ONE.upper(), TWO, "urn: x"]),
+    st.sampled_from([LINE, PLAIN, "sip:alice@example.test", "tel:1"]),
+    st.sampled_from([0, 60, 600, 1]),
+)
+_steps = st.tuples(
+    st.lists(_contacts, min_size=1, max_size=3),
+    st.integers(0, 3),  # the flow
+    st.sampled_from(["", "path, outbound, gruu"]),
+    st.sampled_from(["1", "2"]),  # the Call-ID
+    st.sampled_from([0, 0, 5, 61, 151]),  # seconds before it
+    st.sampled_from([False, False, False, True]),  # a flow closes before it
+)
+
+
+class AnythingTest(SynchronousTestCase):
+    """Whatever comes, in any order."""
+
+    @settings(derandomize=True, deadline=None, max_examples=150)
+    @given(st.lists(_steps, max_size=12))
+    def test_what_always_holds(self, steps: list[Any]) -> None:
+        """One binding per flow or contact, no dead ones, and whoever is relied on is watched."""
+        bench = Bench(max_bindings=4, min_expires=60)
+        flows = [Flow(False), Flow(True), Flow(False), Flow(True)]
+        for contacts, number, supported, call_id, wait, closes in steps:
+            bench.host.advance(wait)
+            if closes:
+                flows[number].close()
+                flows[number] = Flow(flows[number].reliable)
+            flows[number].heard_at = bench.host.now()
+            before = bench.host.location.bindings(ALICE)
+            try:
+                bench.register(*contacts, flow=flows[number], Supported=supported, Call_ID=call_id)
+            except SipError:
+                self.assertEqual(bench.host.location.bindings(ALICE), before)
+            self.check(bench, flows)
+
+    def check(self, bench: Bench, flows: list[Flow]) -> None:
+        """Look at alice's bindings, and at who is watched."""
+        bindings = bench.host.location.bindings(ALICE)
+        keys = [
+            (b.instance.urn, b.instance.reg_id) if b.is_flow else b.contact.raw_uri
+            for b in bindings
+        ]
+        self.assertEqual(len(keys), len(set(keys)))
+        self.assertLessEqual(len(bindings), 4)
+        self.assertTrue(all(b.is_reachable and b.ends_at > bench.host.now() for b in bindings))
+        since = {(b.instance.urn, b.instance.since) for b in bindings if b.instance}
+        self.assertEqual(len(since), len({urn for urn, _ in since}))
+        relied = {b.watched for b in bindings} - {None}
+        self.assertEqual({flow for flow in flows if flow.watching}, relied)
+        self.assertTrue(all(len(flow.watching) <= 1 for flow in flows))

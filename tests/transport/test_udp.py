@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import math
 import socket
+import struct
 from typing import Any
 
 from twisted.internet import reactor
@@ -14,7 +16,7 @@ from sipproxy.sip.headers import parse_via
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stun import answer, request
-from sipproxy.transport.udp import BATCH, UdpEndpoint, UdpFlow
+from sipproxy.transport.udp import BATCH, UdpEndpoint, UdpFlow, is_unreachable
 from tests.sip.tables import TableCase, rows
 from tests.transport.sites import FOUR, SIX, SiteCase, has_ipv6, message
 
@@ -188,6 +190,25 @@ class SixTest(ResponseTest):
     address = SIX
     if not has_ipv6():
         skip = "there is no ::1 on this machine"
+
+
+class UnreachableTest(TableCase):
+    """Which errors say that nobody is there (RFC 5626 §7)."""
+
+    @rows(
+        {
+            "port unreachable": (errno.ECONNREFUSED, 2, True),
+            "host unreachable": (errno.EHOSTUNREACH, 2, True),
+            "over IPv6": (errno.ECONNREFUSED, 3, True),
+            "too large for some link": (errno.EMSGSIZE, 2, False),
+            "too large for our own": (errno.EMSGSIZE, 1, False),
+            "of our own making": (errno.EACCES, 1, False),
+        }
+    )
+    def test_error(self, number: int, origin: int, expected: bool) -> None:
+        error = struct.pack("=IBBBBII", number, origin, 3, 3, 0, 0, 0)
+        self.assertEqual(is_unreachable(error), expected)
+        self.assertFalse(is_unreachable(error[:4]))
 
 
 class KeepAliveTest(UdpCase):
