@@ -65,10 +65,11 @@ class LocationRouter:
             if ours is not None:
                 self._follow(uri, ours, found, visited)
             elif not found or binding.is_flow or not _is_among(uri, found):
-                hop, instance = self._core.peers.hop(uri.host), binding.instance
-                group = b"" if instance is None else aor + b"\0" + instance.urn
-                way = (binding.path, binding.flow, hop, True, False)
-                found.append((Target(request_form(uri), *way, group, binding.q), binding))
+                form, path, hop = request_form(uri), binding.path, self._core.peers.hop(uri.host)
+                target = Target(form, path, binding.flow, hop, True, False, b"", binding.q)
+                if binding.instance is not None:
+                    target.instance = aor + b"\0" + binding.instance.urn
+                found.append((target, binding))
 
     def _follow(self, uri: Uri, domain: bytes, found: Found, visited: set[bytes]) -> None:
         """Add the targets of a contact that is another user of ours, or a GRUU of one."""
