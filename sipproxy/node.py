@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,8 +22,10 @@ from sipproxy.proxy.core import Core
 from sipproxy.proxy.front import Front
 from sipproxy.proxy.origin import Origin
 from sipproxy.proxy.senders import Senders
+from sipproxy.registrar.gruu import KEY_LENGTH, Gruus
 from sipproxy.sip.message import Request
 from sipproxy.store.accounts import Everybody
+from sipproxy.store.keys import kept_key
 from sipproxy.transaction.layer import TransactionLayer
 from sipproxy.transaction.parties import ClientUser
 from sipproxy.transaction.server import ServerTransaction
@@ -35,6 +38,8 @@ from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
+
+GRUU_KEY = "gruu.key"  # in the data directory
 
 
 class Entropy:
@@ -111,6 +116,8 @@ class Node:
         """Build the components that the configuration names, in its order."""
         settings, names = self.settings, self.settings.components
         self._components = components
+        self.core.gruus = self._gruus()
+        self.identity.unveil = self.core.gruus.user
 
         def single(key: str, name: str, interface: type[Interface]) -> Any:
             return components.build(self, name, f"components.{key}", interface)
@@ -150,6 +157,14 @@ class Node:
         return Authenticator(
             self.settings.auth, self.credentials, self.identity.canonical, self.now, self.random
         )
+
+    def _gruus(self) -> Gruus:
+        """Return what makes GRUUs, with the key that they have outlived restarts by."""
+        try:
+            key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
+        except (OSError, ValueError) as error:
+            raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
+        return Gruus(key, time.time(), self.now)
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""

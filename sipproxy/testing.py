@@ -52,6 +52,7 @@ class FakeFlow:
         self.reliable = transport != "udp"
         self.is_open = True
         self.proven_domains: frozenset[bytes] = frozenset()  # of the certificate, with TLS
+        self.heard_at = 0.0
         self.sent_by = SentBy(self.via_transport, b"127.0.0.1", 5060)
         self.sent: list[bytes] = []
         self._watchers: dict[Callable[[], None], None] = {}
@@ -196,6 +197,7 @@ class FakeServer:
 
     def deliver(self, data: bytes, flow: FakeFlow) -> None:
         """Let octets arrive, as one datagram or as one message of a stream."""
+        flow.heard_at = self.clock.rightNow
         self.node.layer.datagram(data, flow)
 
     def advance(self, seconds: float) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sipproxy.auth.peers import Peers
     from sipproxy.interfaces import ICredentialStore
     from sipproxy.proxy.settings import Proxy
+    from sipproxy.registrar.gruu import Gruus
     from sipproxy.transaction.layer import TransactionLayer
     from sipproxy.transaction.server import ServerTransaction
     from sipproxy.transaction.wheel import Wheel
@@ -48,6 +49,7 @@ class Core:
         self.peers = peers
         self.random = random
         self.ticks = ticks
+        self.gruus: Gruus
         self.location: ILocation
         self.credentials: ICredentialStore
         self.response_filters: list[IResponseFilter] = []

@@ -15,6 +15,7 @@ from sipproxy.interfaces import IForwarder, Sender, Target
 from sipproxy.proxy.branch import DIALOG_FORMING, Branch, BranchUser, prepared
 from sipproxy.proxy.context import ResponseContext
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.instances import first_of_each
 from sipproxy.proxy.invite import NOBODY, InviteContext, Leg
 from sipproxy.proxy.loops import breadth, new_branch, refuse_loop, second_part, shares
 from sipproxy.proxy.passage import RecordRoute
@@ -96,6 +97,7 @@ class Forwarder:
     ) -> None:
         """Forward a request to all targets; raises `SipError` 440 or 482."""
         near = transaction.flow
+        targets = first_of_each(targets)
         outgoing = Outgoing(self._core, request, sender, near, targets)
         if isinstance(transaction, InviteServer):
             Invitation(self._core, outgoing).start(request, transaction, targets)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sipproxy.transaction.parties import Flow
     from sipproxy.transaction.server import ServerTransaction
 
-SUPPORTED = (b"path",)
+SUPPORTED = (b"path", b"pref")
 
 
 class Visit:

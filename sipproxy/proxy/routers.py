@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipproxy.interfaces import IRouter, Sender, Target, then
+from sipproxy.proxy.callers import preferred
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.instances import Found
 from sipproxy.proxy.secure import secured, sips_not_allowed, unsecured
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri, equivalent, parse_uri, request_form
+
+if TYPE_CHECKING:
+    from sipproxy.registrar.binding import Binding
 
 
 @implementer(IRouter)
@@ -24,53 +30,84 @@ class LocationRouter:
     def targets(self, request: Request, sender: Sender) -> Any:
         """Return a target per binding; 404 for who does not exist, 480 for who is not there.
 
-        A request to a sips URI reaches sips contacts alone (RFC 5630 §5.3).
+        An empty list says that nobody is left of whom the caller wants (RFC 3841 §7.2.4). A request
+        to a sips URI reaches sips contacts alone (RFC 5630 §5.3).
         """
         uri = request.uri
-        if self._core.identity.domain_of(uri) is None:
+        domain = self._core.identity.domain_of(uri)
+        if domain is None:
             return None
         aor = self._core.identity.canonical(uri)
-        targets: list[Target] = []
+        bindings: Sequence[Binding] = self._core.location.bindings(aor)
+        is_gruu = b"gr" in uri.params
+        if is_gruu:
+            meant = self._core.gruus.bound(uri, domain, bindings)
+            if meant is None:
+                raise SipError(404)  # RFC 5627 §6.1
+            bindings = meant
+        found: Found = []
         is_sips = uri.scheme == b"sips"
-        self._collect(aor, targets, {aor}, is_sips)
-        if targets:
-            return targets
-        if is_sips and self._core.location.bindings(aor):
-            raise sips_not_allowed()
-
-        def absent(known: bool) -> list[Target]:
-            raise SipError(480 if known else 404)
-
-        return then(self._core.credentials.known(aor), absent)
+        self._collect(bindings, aor, found, {aor}, is_sips)
+        if not found:
+            if is_sips and bindings:
+                raise sips_not_allowed()
+            return then(self._core.credentials.known(aor), _refuse)
+        targets = preferred(request, found)
+        if is_gruu and b"route" in request.names:
+            for target in targets:  # RFC 5627 §6.1: the Route of a dialog leads there, not Path
+                target.routes = ()
+        return targets
 
     def _collect(
-        self, aor: bytes, targets: list[Target], visited: set[bytes], is_sips: bool
+        self,
+        bindings: Sequence[Binding],
+        aor: bytes,
+        found: Found,
+        visited: set[bytes],
+        is_sips: bool,
     ) -> None:
-        """Add the targets of an address-of-record, and of those of ours that it points to.
+        """Add the targets of an address-of-record or GRUU, and of those of ours it points to.
 
         A sips contact goes by TLS, and keeps its scheme only where the request came with it.
         """
-        for binding in self._core.location.bindings(aor):
+        for binding in bindings:
             uri: Uri = binding.contact.uri
             if not uri.is_sip or not binding.is_reachable:
                 continue
             if is_sips and uri.scheme != b"sips":
                 continue
-            if binding.flow is None and self._core.identity.domain_of(uri) is not None:
-                other = self._core.identity.canonical(uri)
-                if other not in visited:
-                    visited.add(other)
-                    self._collect(other, targets, visited, is_sips)
-            elif not _is_among(uri, targets):
-                form, hop = request_form(uri), self._core.peers.hop(uri.host)
+            ours = None if binding.flow is not None else self._core.identity.domain_of(uri)
+            if ours is not None:
+                self._follow(uri, ours, found, visited, is_sips)
+            elif not found or binding.is_flow or not _is_among(uri, found):
+                form, path, hop = request_form(uri), binding.path, self._core.peers.hop(uri.host)
                 if uri.scheme == b"sips" and not is_sips:
                     form, hop = unsecured(form), secured(hop or uri)
-                flow, q = binding.flow, binding.q
-                targets.append(Target(form, binding.path, flow, hop, is_user=True, q=q))
+                target = Target(form, path, binding.flow, hop, True, False, b"", binding.q)
+                if binding.instance is not None:
+                    target.instance = aor + b"\0" + binding.instance.urn
+                found.append((target, binding))
+
+    def _follow(
+        self, uri: Uri, domain: bytes, found: Found, visited: set[bytes], is_sips: bool
+    ) -> None:
+        """Add the targets of a contact that is another user of ours, or a GRUU of one."""
+        aor = self._core.identity.canonical(uri)
+        if aor in visited:
+            return
+        visited.add(aor)
+        bindings: Sequence[Binding] = self._core.location.bindings(aor)
+        if b"gr" in uri.params:
+            bindings = self._core.gruus.bound(uri, domain, bindings) or ()
+        self._collect(bindings, aor, found, visited, is_sips)
 
 
-def _is_among(uri: Uri, targets: list[Target]) -> bool:
-    for target in targets:
+def _refuse(known: bool) -> list[Target]:
+    raise SipError(480 if known else 404)
+
+
+def _is_among(uri: Uri, found: Found) -> bool:
+    for target, _ in found:
         if target.uri == uri.raw or equivalent(parse_uri(target.uri), uri):
             return True
     return False

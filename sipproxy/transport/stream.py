@@ -119,6 +119,11 @@ class StreamFlow(TwistedProtocol):
         """Whether what is sent still goes out: no more once the connection is ending."""
         return not self._closing
 
+    @property
+    def heard_at(self) -> float:
+        """When octets came last."""
+        return self._active
+
     def send(self, data: bytes) -> None:
         """Write a message; a peer that does not read loses its connection, not our memory."""
         if self._closing:

@@ -140,6 +140,7 @@ class Results(WithConnection):
             "expires": 600,
             "q": 0.5,
             "path": ["<sip:edge.test;lr>"],
+            "instance": None,
             "flow": "UDP 192.0.2.1:5060",
         }
         self.assertEqual(alice, expected)
