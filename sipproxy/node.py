@@ -22,6 +22,7 @@ from sipproxy.proxy.front import Front
 from sipproxy.proxy.origin import Origin
 from sipproxy.proxy.senders import Senders
 from sipproxy.sip.message import Request
+from sipproxy.sip.uri import parse_uri
 from sipproxy.store.accounts import Everybody
 from sipproxy.transaction.layer import TransactionLayer
 from sipproxy.transaction.parties import ClientUser
@@ -30,6 +31,7 @@ from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.network import Network
+from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tokens import FlowTokens
@@ -87,7 +89,8 @@ class Node:
             self.identity.sent,
             settings.limits.transactions,
         )
-        self.network = network(reactor, settings.limits, self.layer, self.ticker, self.random)
+        around = (self.layer, self.ticker, self.random, self._resolver())
+        self.network = network(reactor, settings.limits, *around)
         self.network.adopt(bound)
         self.core = Core(
             settings.proxy,
@@ -96,7 +99,7 @@ class Node:
             self.network,
             self.wheel,
             FlowTokens(self.random(32)),
-            Peers(settings.federation, settings.route, self.network.resolver.addresses),
+            Peers(settings.federation, settings.route, self.network.resolver.sources),
             self.random,
             self.ticker.ticks,
         )
@@ -147,6 +150,11 @@ class Node:
         return Authenticator(
             self.settings.auth, self.credentials, self.identity.canonical, self.now, self.random
         )
+
+    def _resolver(self) -> Resolver:
+        """Return what knows names; those in ``[[route]]`` are the operator's own."""
+        own = [parse_uri(route.to.encode()).address for route in self.settings.route]
+        return Resolver(self._reactor, self.settings.dns, self.random, own)
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""

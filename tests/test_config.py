@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, domains, federation, limits, listen, plugin, proxy, route, "
-    "transactions"
+    "aliases, auth, components, data, dns, domains, federation, limits, listen, plugin, proxy, "
+    "route, transactions"
 )
 WILDCARD = (
     "listen[0].advertise: is required where address is a wildcard: the host[:port] that peers "

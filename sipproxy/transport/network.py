@@ -14,9 +14,10 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipproxy.interfaces import then
+from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.resolver import Resolver, Unreachable
+from sipproxy.transport.names import AAAA, A
+from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
 from sipproxy.transport.settings import Limits
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.stream import StreamFlow
@@ -49,7 +50,8 @@ class _Connections(Factory):
 class Network:
     """The listeners, the connections, and the way to a next hop.
 
-    ``ticker`` keeps the appointments, ``random`` gives so many random octets.
+    ``ticker`` keeps the appointments, ``random`` gives so many random octets; ``resolver`` knows
+    what names stand for.
     """
 
     def __init__(
@@ -59,13 +61,16 @@ class Network:
         layer: TransactionLayer,
         ticker: Ticker,
         random: Callable[[int], bytes],
+        resolver: Resolver | None = None,
     ) -> None:
         self.limits = limits
         self.receiver = layer
         self.wake = ticker.wake
         self.forget = ticker.forget
         self.random = random
-        self.resolver = Resolver(reactor)
+        self.resolver = resolver or Resolver(reactor)
+        self.breaker = Breaker(reactor.seconds)
+        self.means = _means([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
         self._listeners: list[tuple[Bound, SentBy]] = []
@@ -80,6 +85,8 @@ class Network:
 
     def adopt(self, bound: Iterable[Bound]) -> None:
         """Take over bound sockets; nothing is read yet."""
+        bound = list(bound)
+        self.means = _means(bound)
         for one in bound:
             our = sent_by(one.listen)
             if one.listen.transport == "udp":
@@ -174,47 +181,41 @@ class Network:
 
     # The way to a next hop
 
-    def reach(self, uri: Uri, size: int, near: Flow | None = None) -> AnyFlow | Deferred[AnyFlow]:
-        """Return the flow to a next hop for a request of ``size`` bytes.
+    def hops(self, uri: Uri) -> list[Hop] | Deferred[list[Hop]]:
+        """Return where a URI leads, in the order to try; raises `Unreachable` or fails with it.
+
+        A hop that failed just now is the last one to try.
+        """
+        found = self.resolver.hops(uri, self.means)
+        if isinstance(found, list):
+            return self.breaker.ordered(found)
+        return found.addCallback(self.breaker.ordered)
+
+    def reach(self, hop: Hop, size: int, near: Flow | None = None) -> Any:
+        """Return the flow to a hop for a request of ``size`` bytes, or a Deferred of it.
 
         A request beyond ``limits.datagram`` goes by TCP, and by UDP after all where there is no
         connection to be had (RFC 3261 §18.1.1). Of several sockets the one of ``near`` is taken
         if it fits. Raises `Unreachable`, or fails with it.
         """
-        transport = (uri.params.get(b"transport") or b"udp").lower()
-        if transport not in (b"udp", b"tcp") or uri.scheme == b"sips":
-            raise Unreachable(f"no transport {transport.decode('ascii', 'replace')}")
-        host = (uri.params.get(b"maddr") or uri.host).strip(b"[]").decode("ascii", "replace")
-        port = uri.effective_port
-
-        if "%" in host:
-            raise Unreachable("the scope of a link is no part of SIP")
-
-        def choose(addresses: list[str]) -> Any:
-            if transport == b"tcp":
-                return self._stream(addresses[0], port)
-            if size <= self.limits.datagram:
-                return self._datagram(addresses, port, near)
-            return self._stream_first(addresses, port, near)
-
-        return then(self.resolver.addresses(host), choose)  # type: ignore[no-any-return]
-
-    def _stream_first(self, addresses: list[str], port: int, near: Flow | None) -> Any:
-        flow = self._stream(addresses[0], port)
+        if hop.transport != "udp":
+            return self._stream(hop.address, hop.port)
+        if size <= self.limits.datagram:
+            return self._datagram(hop, near)
+        flow = self._stream(hop.address, hop.port)
         if isinstance(flow, Deferred):
-            flow.addErrback(lambda _: self._datagram(addresses, port, near))
+            flow.addErrback(lambda _: self._datagram(hop, near))
         return flow
 
-    def _datagram(self, addresses: list[str], port: int, near: Flow | None) -> UdpFlow:
+    def _datagram(self, hop: Hop, near: Flow | None) -> UdpFlow:
         endpoints = self._endpoints
         if isinstance(near, UdpFlow):
             endpoints = [near.endpoint, *endpoints]
-        for address in addresses:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            for endpoint in endpoints:
-                if endpoint.family == family:
-                    return endpoint.flow(address, port)
-        raise Unreachable(f"no listener for UDP to {addresses[0]}")
+        family = socket.AF_INET6 if ":" in hop.address else socket.AF_INET
+        for endpoint in endpoints:
+            if endpoint.family == family:
+                return endpoint.flow(hop.address, hop.port)
+        raise Unreachable(f"no listener for UDP to {hop.address}")
 
     def _stream(self, address: str, port: int) -> StreamFlow | Deferred[StreamFlow]:
         known = self._by_peer.get((address.encode(), port))
@@ -254,3 +255,11 @@ class Network:
                 return our
         ours = [our for _, our in self._listeners] + [e.sent_by for e in self._endpoints]
         return SentBy(b"TCP", ours[0].host, ours[0].port)
+
+
+def _means(bound: list[Bound]) -> Means:
+    """Return what we can send by: TCP always, for a connection of ours needs no listener."""
+    transports = {one.listen.transport for one in bound} | {"tcp"}
+    families = {one.family for one in bound} or {socket.AF_INET}
+    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
+    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])
