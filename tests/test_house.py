@@ -51,6 +51,7 @@ TWISTED_CALLS = {
     "resumeProducing",
     "startService",
     "stopProducing",
+    "stopProtocol",
     "stopService",
 }
 

@@ -62,14 +62,24 @@ class WatchedFile:
 
 
 class _Datagrams(dns.DNSDatagramProtocol):
-    """Asks one server; one that is not there is told of at once."""
+    """Asks one server; one that is not there is told of at once.
+
+    The reactor drops a socket that reports an error: then, too, nothing more will come.
+    """
 
     def connectionRefused(self) -> None:
         """There is nobody at the server's port."""
         waiting, self.liveMessages = self.liveMessages, {}
         for found, timer in waiting.values():
-            timer.cancel()
-            found.errback(ConnectionRefusedError())
+            if timer.active():
+                timer.cancel()
+            if not found.called:
+                found.errback(ConnectionRefusedError())
+
+    def stopProtocol(self) -> None:
+        """The socket is closed."""
+        self.connectionRefused()
+        dns.DNSDatagramProtocol.stopProtocol(self)
 
 
 class Lookup:

@@ -124,10 +124,13 @@ class Site:
         assert isinstance(request, Request)
         self.layer.send(request, branch, flow, self)
 
+    def hops(self, uri: str) -> Any:
+        """Return the hops of a URI, or a Deferred of them."""
+        return self.network.hops(parse_uri(uri.encode()))
+
     def reach(self, uri: str, size: int = 500, near: Any = None) -> Any:
         """Return the flow to the first hop of a URI, or a Deferred of it."""
-        hops = self.network.hops(parse_uri(uri.encode()))
-        return then(hops, lambda found: self.network.reach(found[0], size, near))
+        return then(self.hops(uri), lambda found: self.network.reach(found[0], size, near))
 
 
 def message(via: str, number: int = 1, body: bytes = b"") -> bytes:
