@@ -119,17 +119,15 @@ class Attempts:
 
     def _lost(self, failure: Failure, number: int = 0) -> None:
         """Looking or connecting has failed: by rights, or by a bug of ours."""
-        if number != self._number:
-            return
         if not isinstance(failure.value, Unreachable):
-            copy = self._branch.copy
-            self._core.log.failure("while sending {copy}", failure, copy=copy)
+            self._core.log.failure("while sending {copy}", failure, copy=self._branch.copy)
             self._core.wheel.forget(self)
+            self._number = -1  # whatever else was begun is late
             self._user.branch_failed()
-        elif number:
-            self._unreached(failure.value)
-        else:
+        elif number == self._number == 0:
             self._unsent(failure.value)
+        elif number == self._number:
+            self._unreached(failure.value)
 
     def _unsent(self, problem: Unreachable) -> None:
         copy = self._branch.copy

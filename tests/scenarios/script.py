@@ -8,6 +8,9 @@ body::
         [federation]
         inbound = "open"
 
+    dns:
+        b.test A 198.51.100.7
+
     alice is alice@example.test at 192.0.2.1 by udp
     bob is bob@example.test at 192.0.2.2:5062 by tcp
 
@@ -22,6 +25,9 @@ body::
     alice receives: 200 OK
     after 10 seconds
     alice receives nothing
+
+Where there is a zone, names of hosts are looked up in it (``tests/transport/zones.py`` says how it
+is written), else they are reached as if they were addresses.
 
 What a sender does not write is filled in; ``Name: -`` leaves a header out, or expects that it is
 not there. What is expected of a header is expected of all its lines, in their order. ``{any}``
