@@ -229,6 +229,28 @@ FAULTS = {
         GOOD + "[limits]\nbody = 0",
         "limits.body: has to be more than 0, and finite",
     ),
+    "dns: no server": (
+        GOOD + '[dns]\nservers = ["192.0.2.53", "ns.test"]',
+        """dns.servers[1]: 'ns.test' is no address with a port: write "192.0.2.53:53" or """
+        '"[::1]:53"',
+    ),
+    "dns: no port": (
+        GOOD + '[dns]\nservers = ["192.0.2.53:0"]',
+        """dns.servers[0]: '192.0.2.53:0' is no address with a port: write "192.0.2.53:53" or """
+        '"[::1]:53"',
+    ),
+    "dns: no time": (
+        GOOD + "[dns]\ntimeouts = []",
+        "dns.timeouts: needs times of more than 0 seconds: [1.0, 2.0, 3.0]",
+    ),
+    "dns: no time at all": (
+        GOOD + "[dns]\ntimeouts = [1.0, 0.0]",
+        "dns.timeouts: needs times of more than 0 seconds: [1.0, 2.0, 3.0]",
+    ),
+    "dns: no hops": (
+        GOOD + "[dns]\nhops = 0",
+        "dns.hops: has to be more than 0, and finite",
+    ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
         "components.storage: unknown key; remove it, or use: credentials, forwarder, location, "
