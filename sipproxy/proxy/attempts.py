@@ -112,7 +112,8 @@ class Attempts:
             return
         client = self._branch.start(flow, user, is_last=not self._left)
         if number == self._number:  # else it has failed already
-            self._client = client
+            if self.due:  # there may be need to give it up
+                self._client = client
             self._user.sent(client)
 
     # What becomes of it
@@ -121,7 +122,7 @@ class Attempts:
         """Looking or connecting has failed: by rights, or by a bug of ours."""
         if not isinstance(failure.value, Unreachable):
             self._core.log.failure("while sending {copy}", failure, copy=self._branch.copy)
-            self._core.wheel.forget(self)
+            self._settle()
             self._number = -1  # whatever else was begun is late
             self._user.branch_failed()
         elif number == self._number == 0:
@@ -145,8 +146,13 @@ class Attempts:
             self._core.log.info("{hop} has failed; there is another", hop=self._hop)
             self._reach(self)
         else:
-            self._core.wheel.forget(self)
+            self._settle()
             report()
+
+    def _settle(self) -> None:
+        """Nothing more is to be tried, and nobody held."""
+        self._core.wheel.forget(self)
+        self._client = None
 
     # ClientUser
 
@@ -157,7 +163,7 @@ class Attempts:
         if response.status == 503:
             self._go_on(report, self._retry_after(response))
             return
-        self._core.wheel.forget(self)
+        self._settle()
         self._core.network.breaker.answered(self._hop)
         report()
 
@@ -174,10 +180,11 @@ class Attempts:
 
     def woken(self) -> None:
         """The hop has been silent for its share of our patience, and there is another."""
+        client, self._client = self._client, None
         if self._user.is_over:
             return
-        if self._client is not None:
-            self._client.abandon()
+        if client is not None:
+            client.abandon()
         self._go_on(self._user.branch_failed)
 
     def _retry_after(self, response: Response) -> float:

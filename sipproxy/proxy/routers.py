@@ -81,7 +81,7 @@ class DnsRouter:
         self._core = core
 
     def targets(self, request: Request, sender: Sender) -> Any:
-        """Return the Request-URI, not ours to change (§16.5); 416 for a scheme that is not SIP's."""
+        """Return the Request-URI, not ours to change (§16.5); 416 for a scheme of others."""
         if self._core.identity.domain_of(request.uri) is not None:
             return None
         if not request.uri.is_sip and b"route" not in request.names:

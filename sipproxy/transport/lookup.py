@@ -125,8 +125,8 @@ class Lookup:
         message = await self._by_udp(server, query, seconds)
         if message.trunc:
             message = await self._by_tcp(server, query, seconds)
-        asked = [str(one.name).lower() for one in message.queries]
-        if message.trunc or (asked and asked != [str(query.name).lower()]):
+        asked = [one.name.name.lower() for one in message.queries]
+        if message.trunc or (asked and asked != [query.name.name.lower()]):
             raise OSError("an answer to something else")
         return message
 

@@ -22,6 +22,7 @@ from sipproxy.transport.settings import Limits
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.udp import UdpEndpoint, UdpFlow
+from sipproxy.transport.wayback import way_back
 
 if TYPE_CHECKING:
     from sipproxy.sip.uri import Uri
@@ -148,8 +149,9 @@ class Network:
             del self._per_address[flow.host]
 
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
-        """Send a response whose connection is gone by another one (RFC 3261 §18.2.2)."""
+        """Send a response whose connection is gone by another one (RFC 3261 §18.2.2, 3263 §5)."""
         connected: Deferred[StreamFlow] = self._connect(host, port)
+        connected.addErrback(lambda _: Deferred.fromCoroutine(way_back(self, data)))
         connected.addCallbacks(
             lambda new: new.send(data),
             lambda why: self._log.info("no way back to {flow}: {why}", flow=flow, why=why.value),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from sipproxy.transport.resolver import Unreachable
+from twisted.internet import reactor
+
+from sipproxy.transport.names import Hosts
+from sipproxy.transport.resolver import Resolver, Unreachable
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.udp import UdpFlow
@@ -96,6 +99,24 @@ class ConnectionTest(TcpCase):
         answer(self.server.layer, self.server.servers[0], self.server.requests[0], 200)
         response = await self.response(await self.accepted(listening))
         self.assertEqual((response.status, response.via.port), (200, port))
+
+    async def test_response_to_the_name_in_via(self) -> None:
+        """RFC 3263 §5: where nobody is at that address and port."""
+        self.server.is_answering = False
+        listening = self.listener("127.0.0.2")
+        port = listening.getsockname()[1]
+        hosts = self.mktemp()
+        with open(hosts, "w") as file:
+            file.write("127.0.0.3 phone.test\n127.0.0.2 phone.test\n")
+        self.server.network.resolver = Resolver(reactor, hosts=Hosts(reactor, hosts))
+        client = self.connect(self.address, self.port)
+        client.send(message(f"SIP/2.0/TCP phone.test:{port};branch=z9hG4bK1"))
+        await self.until(lambda: self.server.requests)
+        client.close()
+        await self.until(lambda: not self.server.network.connections)
+        answer(self.server.layer, self.server.servers[0], self.server.requests[0], 200)
+        response = await self.response(await self.accepted(listening))
+        self.assertEqual((response.status, response.via.host), (200, b"phone.test"))
 
     async def test_response_that_finds_no_way(self) -> None:
         self.server.is_answering = False
