@@ -99,7 +99,7 @@ class Node:
             self.network,
             self.wheel,
             FlowTokens(self.random(32)),
-            Peers(settings.federation, settings.route, self.network.resolver.sources),
+            Peers(settings.federation, settings.route, self.network.sources),
             self.random,
             self.ticker.ticks,
         )
@@ -151,10 +151,10 @@ class Node:
             self.settings.auth, self.credentials, self.identity.canonical, self.now, self.random
         )
 
-    def _resolver(self) -> Resolver:
+    def _resolver(self, *dns: Any) -> Resolver:
         """Return what knows names; those in ``[[route]]`` are the operator's own."""
         own = [parse_uri(route.to.encode()).address for route in self.settings.route]
-        return Resolver(self._reactor, self.settings.dns, self.random, own)
+        return Resolver(self._reactor, self.settings.dns, self.random, own, *dns)
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""

@@ -115,6 +115,10 @@ class FakeNetwork(Network):
         asked = (uri.params.get(b"transport") or b"udp").decode("ascii", "replace").lower()
         return [Hop(asked, uri.address, uri.effective_port, uri.address)]
 
+    def sources(self, uri: Uri) -> Any:
+        """Return the host as written, or what the DNS of the test says."""
+        return Network.sources(self, uri) if self.is_resolving else [uri.address]
+
     def reach(self, hop: Hop, size: int, near: Any = None) -> Any:
         """Return the flow of a peer, a Deferred from ``pending``, or raise `Unreachable`."""
         large = hop.transport == "udp" and size > self.limits.datagram

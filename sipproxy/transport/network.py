@@ -193,6 +193,10 @@ class Network:
             return self.breaker.ordered(found)
         return found.addCallback(self.breaker.ordered)
 
+    def sources(self, uri: Uri) -> list[str] | Deferred[list[str]]:
+        """Return every address that a URI stands for; fails with `Unreachable`."""
+        return self.resolver.sources(uri)
+
     def reach(self, hop: Hop, size: int, near: Flow | None = None) -> Any:
         """Return the flow to a hop for a request of ``size`` bytes, or a Deferred of it.
 

@@ -22,7 +22,6 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.testing import CONFIG, FakeServer, octets
 from sipproxy.transport.names import Hosts
-from sipproxy.transport.resolver import Resolver
 from tests.transport.zones import FakeDns
 
 OPEN = CONFIG + "[auth]\nrequired = false\n"
@@ -47,9 +46,8 @@ def request(*lines: str, method: str = "MESSAGE", uri: str = "sip:bob@example.te
 
 def resolve(server: FakeServer, dns: FakeDns) -> None:
     """Have a server look names up in the DNS of a test, and nowhere else."""
-    clock, node = server.clock, server.node
-    hosts = Hosts(clock, os.devnull)
-    server.network.resolver = Resolver(clock, node.settings.dns, node.random, (), dns, hosts)
+    hosts = Hosts(server.clock, os.devnull)
+    server.network.resolver = server.node._resolver(dns, hosts)
     server.network.is_resolving = True
 
 
