@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.names import dns
 from twisted.python.failure import Failure
 
-from sipproxy.transport.hops import NOWHERE, Naptr, Srv, Unreachable
+from sipproxy.transport.hops import NOWHERE, Naptr, Srv, Unreachable, numeric
 from sipproxy.transport.lookup import WatchedFile
 from sipproxy.transport.settings import Dns
 
@@ -44,8 +44,8 @@ class Hosts:
         if self._file.is_new():
             self._addresses = {}
             for address, *names in filter(None, self._file.lines):
-                for known in names:
-                    self._addresses.setdefault(known.lower(), []).append(address.lower())
+                for known in names if numeric(address) and "%" not in address else ():
+                    self._addresses.setdefault(known.lower(), []).append(numeric(address))
         return self._addresses.get(name, [])
 
 
@@ -86,7 +86,9 @@ class Names:
 
     def _left(self, key: Key, waiting: Deferred[Values]) -> None:
         """Somebody waits no longer; the answer is still awaited, for the next."""
-        self._asking[key].remove(waiting)
+        others = self._asking.get(key, [])
+        if waiting in others:
+            others.remove(waiting)
 
     def _without(self, failure: Failure, name: str) -> Answer:
         """Note why there is no answer, for a while (RFC 2308 §7); what we did not expect, too."""

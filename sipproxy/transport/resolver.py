@@ -21,7 +21,7 @@ from sipproxy.transport.hops import (
     numeric,
 )
 from sipproxy.transport.lookup import Lookup
-from sipproxy.transport.names import MOST_RECORDS, Hosts, Names, too_slow
+from sipproxy.transport.names import AAAA, MOST_RECORDS, A, Hosts, Names, too_slow
 from sipproxy.transport.search import Means, Search
 from sipproxy.transport.settings import Dns
 
@@ -77,7 +77,8 @@ class Resolver:
         if not is_name(aimed.host):
             return fail(Unreachable(f"{aimed.host!r} is no host name"))
         if known := self._hosts.addresses(aimed.host):
-            return [_hop(aimed, address) for address in known[:most]]
+            ours = [one for one in known if (AAAA if ":" in one else A) in means.kinds]
+            return [_hop(aimed, address) for address in (ours or known)[:most]]
         admits = partial(self._admits, aimed.host in self._own)
         search = Search(self._names, means, aimed, most, admits, self._random)
         found = Deferred.fromCoroutine(search.hops())

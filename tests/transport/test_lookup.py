@@ -15,7 +15,7 @@ from sipproxy.transport.names import SRV, A
 from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.settings import Dns, Listen
 from tests.sip.tables import TableCase, rows
-from tests.transport.sites import FOUR, Site, SiteCase
+from tests.transport.sites import FOUR, SIX, Site, SiteCase, has_ipv6
 from tests.transport.zones import Server
 
 ZONE = """
@@ -50,15 +50,15 @@ class ServerTest(TableCase):
 class DnsCase(SiteCase):
     """DNS servers on 127.0.0.1."""
 
-    def serve(self, text: str) -> tuple[Server, str]:
+    def serve(self, text: str, host: str = FOUR) -> tuple[Server, str]:
         """Return a server, by UDP and TCP on one port, and its address."""
         server = Server(text)
-        tcp = reactor.listenTCP(0, server, interface=FOUR)
+        tcp = reactor.listenTCP(0, server, interface=host)
         self.addCleanup(tcp.stopListening)
         port = tcp.getHost().port
-        udp = reactor.listenUDP(port, dns.DNSDatagramProtocol(server), interface=FOUR)
+        udp = reactor.listenUDP(port, dns.DNSDatagramProtocol(server), interface=host)
         self.addCleanup(udp.stopListening)
-        return server, f"{FOUR}:{port}"
+        return server, f"[{host}]:{port}"
 
     def silent(self) -> str:
         """Return the address of a socket that answers nothing."""
@@ -89,6 +89,14 @@ class LookupTest(DnsCase):
         message = await self.lookup(address)("one.test", A)
         self.assertEqual([one.payload.dottedQuad() for one in message.answers], ["198.51.100.1"])
         self.assertEqual(server.replies, {"udp": 1, "tcp": 0})
+
+    async def test_ipv6(self) -> None:
+        """Over UDP and over TCP."""
+        if has_ipv6():
+            server, address = self.serve(ZONE, SIX)
+            message = await self.lookup(address)("_big._udp.test", SRV)
+            self.assertEqual(len(message.answers), 1000)
+            self.assertEqual(server.replies, {"udp": 1, "tcp": 1})
 
     async def test_no_such_name(self) -> None:
         _, address = self.serve(ZONE)

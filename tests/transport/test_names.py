@@ -225,7 +225,8 @@ class HostsTest(TableCase):
         path, clock = self.mktemp(), Clock()
         hosts = Hosts(clock, path)
         self.assertEqual(hosts.addresses("a.test"), [])
-        self.write(path, "# nobody\n\n192.0.2.1 A.test a # b.test\n::1 a.test\nbad\n", 1)
+        text = "# nobody\n\n192.0.2.1 A.test a # b.test\n0:0::1 a.test\nbad a.test\nfe80::1%x a\n"
+        self.write(path, text, 1)
         clock.advance(29)
         self.assertEqual(hosts.addresses("a.test"), [])
         clock.advance(1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet import reactor
 
-from sipproxy.transport.names import Hosts
+from sipproxy.transport.names import AAAA, A, Hosts
 from sipproxy.transport.resolver import Resolver, Unreachable
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stream import StreamFlow
@@ -232,6 +232,35 @@ class ReachTest(TcpCase):
         self.assertEqual(network.name(object()), b"")
         for name in (b"", b"x", b"u", b"u\xff" + network.name(flow)[2:], b"s12345678"):
             self.assertIsNone(network.find(name))
+
+
+class MeansTest(SiteCase):
+    """What we can send by is what the listeners have, and TCP."""
+
+    def test_udp_alone(self) -> None:
+        server = self.site(Listen("udp", FOUR, 0))
+        self.assertEqual(server.network.means, ({"udp", "tcp"}, [A]))
+
+    def test_tcp_alone(self) -> None:
+        """A URI that says nothing of a transport goes by the one that there is."""
+        server = self.site(Listen("tcp", FOUR, 0))
+        self.assertEqual([str(hop) for hop in server.hops("sip:192.0.2.1")], ["tcp 192.0.2.1:5060"])
+        self.assertRaises(Unreachable, server.hops, "sip:192.0.2.1;transport=udp")
+
+    def test_both_families(self) -> None:
+        if has_ipv6():
+            server = self.site(Listen("udp", FOUR, 0), Listen("udp", SIX, 0))
+            self.assertEqual(server.network.means.kinds, [AAAA, A])
+
+    def test_a_hop_that_failed_is_the_last(self) -> None:
+        server = self.site(Listen("udp", FOUR, 0))
+        hosts = self.mktemp()
+        with open(hosts, "w") as file:
+            file.write("127.0.0.2 b.test\n127.0.0.3 b.test\n")
+        server.network.resolver = Resolver(reactor, hosts=Hosts(reactor, hosts))
+        first, second = server.hops("sip:b.test")
+        server.network.breaker.failed(first, 60)
+        self.assertEqual(server.hops("sip:b.test"), [second, first])
 
 
 class SocketsTest(SiteCase):

@@ -57,7 +57,7 @@ ZONE = """
     _sip._udp.trap.test   SRV    0 0 22 in.test
     many.test             A      224.0.1.75
 """
-HOSTS = "127.0.0.1 localhost box.test\n"
+HOSTS = "::1 dual.test\n127.0.0.1 localhost box.test dual.test\n"
 
 
 class ResolverCase(TableCase):
@@ -182,6 +182,16 @@ class HopsTest(ResolverCase):
         self.assertEqual(self.dns.asked, ["bare.test A"])
         found = self.hops("sip:bare.test:1", Means(("udp",), (AAAA,)))
         self.assertEqual(found, ["udp [2001:db8::3]:1"])
+
+    @rows(
+        {
+            "IPv4": ((A,), ["udp 127.0.0.1:5060"]),
+            "IPv6": ((AAAA,), ["udp [::1]:5060"]),
+            "both": ((AAAA, A), ["udp [::1]:5060", "udp 127.0.0.1:5060"]),
+        }
+    )
+    def test_families_of_hosts(self, kinds: tuple[int, ...], wanted: list[str]) -> None:
+        self.assertEqual(self.hops("sip:dual.test", Means(("udp",), kinds)), wanted)
 
     def test_sources(self) -> None:
         """Every address that a peer may have, whatever goes there."""
