@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -110,6 +111,11 @@ def default_port(transport: str) -> int:
 
 def numeric(host: str) -> str:
     """Return a numeric host in its shortest form; empty for a name."""
+    return _numeric(host) if len(host) < 46 else ""
+
+
+@lru_cache(4096)
+def _numeric(host: str) -> str:
     try:
         return str(ip_address(host))
     except ValueError:
@@ -175,11 +181,13 @@ _NOBODY = [  # no one host's, whoever says so
 _TRANSLATED = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
+@lru_cache(4096)
 def is_private(address: str) -> bool:
     """Tell whether an address is of this host, this link or this site (RFC 1918, 6598, 4193)."""
     return _among(address, _PRIVATE)
 
 
+@lru_cache(4096)
 def is_nobody(address: str) -> bool:
     """Tell whether an address is none of one host: unspecified, multicast, reserved."""
     return address != "::1" and _among(address, _NOBODY)

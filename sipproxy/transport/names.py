@@ -66,12 +66,15 @@ class Names:
     def __len__(self) -> int:
         return len(self._cache)
 
-    def ask(self, name: str, kind: int) -> Deferred[Values]:
-        """Return the values of a name's records, perhaps none; fails with `Unreachable`."""
+    def ask(self, name: str, kind: int) -> Values | Deferred[Values]:
+        """Return the values of a name's records, perhaps none, at once where they are known.
+
+        Fails with `Unreachable`.
+        """
         key = (name, kind)
         known = self._cache.get(key)
         if known is not None and known[0] > self._reactor.seconds():
-            return _told(known[1])
+            return _told(known[1]) if known[1].problem else known[1].values
         waiting: Deferred[Values] = Deferred(partial(self._left, key))
         if key in self._asking:
             self._asking[key].append(waiting)

@@ -82,7 +82,9 @@ class Resolver:
         admits = partial(self._admits, aimed.host in self._own)
         search = Search(self._names, means, aimed, most, admits, self._random)
         found = Deferred.fromCoroutine(search.hops())
-        return found.addTimeout(self._settings.patience, self._reactor, too_slow(aimed.host))
+        if not found.called:
+            found.addTimeout(self._settings.patience, self._reactor, too_slow(aimed.host))
+        return found
 
     def _admits(self, is_own: bool, address: str) -> bool:
         """Tell whether the DNS may give a name this address.

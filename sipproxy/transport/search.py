@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -60,8 +60,9 @@ class Search:
             if any(records for _, records in offers):  # then nothing else is used (RFC 3861 §4)
                 return await self._served(offers)
         port = default_port(self._fallback) if aimed.port is None else aimed.port
-        addresses = await self._addresses(aimed.host)
-        return [Hop(self._fallback, one, port, aimed.host) for one in addresses[: self._most]]
+        found = await self._addresses([aimed.host])
+        _raise_first(found)
+        return [Hop(self._fallback, one, port, aimed.host) for one in found[0][: self._most]]
 
     async def _abstract(self) -> list[Offer]:
         """Return what serves an im or pres URI (RFC 3861 §3); nothing where it is as sip."""
@@ -69,13 +70,14 @@ class Search:
         if aimed.scheme not in ("im", "pres"):
             return []
         name = f"_{aimed.scheme}._sip.{aimed.host}"
-        records = await self._names.ask(name, SRV)
+        (records,) = await _each([self._names.ask(name, SRV)])
+        _raise_first([records])
         return [(Service(aimed.default, name), records)] if records else []
 
     async def _offers(self) -> list[Offer]:
         """Return the services to try, with their SRV records."""
         wanted = await self._services()
-        found = await _each(self._names.ask(service.name, SRV) for service in wanted)
+        found = await _each([self._names.ask(service.name, SRV) for service in wanted])
         offers = [
             (service, records)
             for service, records in zip(wanted, found, strict=True)
@@ -90,7 +92,9 @@ class Search:
         aimed, ours = self._aimed, self._means.transports
         if aimed.transport:
             return [aimed.service]
-        found = services(await self._names.ask(aimed.host, NAPTR), aimed, ours)
+        records = await _each([self._names.ask(aimed.host, NAPTR)])
+        _raise_first(records)
+        found = services(records[0], aimed, ours)
         if found:
             self._fallback = found[0].transport
         return found or [service for service in aimed.services if service.transport in ours]
@@ -105,9 +109,7 @@ class Search:
         ][: self._most]
         if not picked:
             raise Unreachable(f"{self._aimed.host}: the DNS says that nobody serves it")
-        found = await _each(
-            Deferred.fromCoroutine(self._addresses(record.target)) for _, record in picked
-        )
+        found = await self._addresses([record.target for _, record in picked])
         hops = dict.fromkeys(
             Hop(transport, address, record.port, self._aimed.host)
             for (transport, record), addresses in zip(picked, found, strict=True)
@@ -122,24 +124,35 @@ class Search:
         drawn = in_order(records, self._random)
         return [record for _, record in zip(range(self._most), drawn, strict=False)]
 
-    async def _addresses(self, name: str) -> list[str]:
-        """Return the addresses of a name that may be used; raises `Unreachable` for none."""
-        found = await _each(self._names.ask(name, kind) for kind in self._means.kinds)
+    async def _addresses(self, names: Sequence[str]) -> list[Any]:
+        """Return the addresses of each name that may be used, or its `Unreachable`."""
+        kinds = self._means.kinds
+        found = await _each([self._names.ask(name, kind) for name in names for kind in kinds])
+        step = len(kinds)
+        return [self._usable(name, found[n * step :][:step]) for n, name in enumerate(names)]
+
+    def _usable(self, name: str, found: list[Any]) -> list[str] | Unreachable:
+        failed = [values for values in found if isinstance(values, Unreachable)]
         given = [one for values in found if not isinstance(values, Unreachable) for one in values]
-        admitted = [address for address in given if self._admits(address)]
-        if admitted:
-            return admitted
+        usable = [address for address in given if self._admits(address)]
+        if usable:
+            return usable
         if given:
-            raise Unreachable(f"{name}: the DNS gives {given[0]}, where no foreign name may be")
-        _raise_first(found)
-        raise Unreachable(f"{name} has no address")
+            text = f"{name}: the DNS gives {given[0]}, where no foreign name may be"
+            return Unreachable(text)
+        return failed[0] if failed else Unreachable(f"{name} has no address")
 
 
-async def _each(asked: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Wait for all that was asked; what failed is there as its `Unreachable`."""
+async def _each(asked: list[Any]) -> list[Any]:
+    """Wait for all that was asked and is not known; what failed is there as its `Unreachable`."""
+    waiting = [one for one in asked if isinstance(one, Deferred)]
+    if not waiting:
+        return asked
     results: list[Any] = []
     result: Any
-    for success, result in await DeferredList(asked, consumeErrors=True):  # type: ignore[arg-type]
+    later = iter(await DeferredList(waiting, consumeErrors=True))
+    for one in asked:
+        success, result = next(later) if isinstance(one, Deferred) else (True, one)
         if not success and isinstance(result.value, CancelledError):
             raise result.value  # our time is up
         if not success:
