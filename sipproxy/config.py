@@ -265,8 +265,6 @@ def _check_route(config: Config, key: str, route: Route, taken: set[bytes]) -> N
         except ValueError:
             problem = f"{source!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
             raise config.error(f"{key}.from[{index}]", problem) from None
-    if route.trusted:
-        raise config.error(f"{key}.trusted", "asserted identity is not supported yet: remove it")
 
 
 def _check_numbers(config: Config) -> None:
@@ -278,7 +276,10 @@ def _check_numbers(config: Config) -> None:
         raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
     positive = {
         "auth": (settings.auth, ["nonce_lifetime"]),
-        "proxy": (settings.proxy, ["patience", "max_breadth", "max_forwards"]),
+        "proxy": (
+            settings.proxy,
+            ["patience", "longest_ring", "next_group", "max_breadth", "max_forwards"],
+        ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, _names(Limits)),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
@@ -287,3 +288,5 @@ def _check_numbers(config: Config) -> None:
         for name in names:
             if not 0 < getattr(values, name) < math.inf:
                 raise config.error(f"{table}.{name}", "has to be more than 0, and finite")
+    if not 180 < settings.proxy.ring < math.inf:
+        raise config.error("proxy.ring", "has to be more than 180: Timer C of RFC 3261 §16.6")

@@ -48,10 +48,11 @@ class Target:
     Route. The request goes to the first Route value where it has one, else by ``flow``, else to
     ``hop`` (a URI), else to the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own
     device, so that silence means 480 and not 504; ``past_routes`` that the flow is the way even
-    where a Route names another.
+    where a Route names another; ``is_trusted`` that who is there may be told asserted identities
+    in spite of ``Privacy: id``. An INVITE is sent to the targets of the highest ``q`` first.
     """
 
-    __slots__ = ("flow", "hop", "is_user", "past_routes", "routes", "uri")
+    __slots__ = ("flow", "hop", "is_trusted", "is_user", "past_routes", "q", "routes", "uri")
 
     def __init__(
         self,
@@ -61,12 +62,16 @@ class Target:
         hop: Uri | None = None,
         is_user: bool = False,
         past_routes: bool = False,
+        q: float = 1.0,
+        is_trusted: bool = False,
     ) -> None:
         self.uri = uri
         self.routes = routes
         self.flow = flow
         self.hop = hop
         self.past_routes = past_routes
+        self.q = q
+        self.is_trusted = is_trusted
         self.is_user = is_user
 
 
@@ -76,18 +81,27 @@ class Sender:
     ``aor`` is the canonical address-of-record in From, empty for none; ``is_user`` says that it is
     one of ours and proven (or that ``[auth] required`` is false); ``by_token`` that the request
     belongs to a dialog that we have admitted, and ``peer_is_proven`` that the dialog's other side
-    is a user of ours, too.
+    is a user of ours, too. We vouch for a user who ``is_authenticated``; a peer that ``is_trusted``
+    does for its own (RFC 3325).
     """
 
-    __slots__ = ("aor", "by_token", "is_user", "peer_is_proven")
+    __slots__ = ("aor", "by_token", "is_authenticated", "is_trusted", "is_user", "peer_is_proven")
 
     def __init__(
-        self, aor: bytes, is_user: bool, by_token: bool = False, peer_is_proven: bool = False
+        self,
+        aor: bytes,
+        is_user: bool,
+        by_token: bool = False,
+        peer_is_proven: bool = False,
+        is_authenticated: bool = False,
+        is_trusted: bool = False,
     ) -> None:
         self.aor = aor
         self.is_user = is_user
         self.by_token = by_token
         self.peer_is_proven = peer_is_proven
+        self.is_authenticated = is_authenticated
+        self.is_trusted = is_trusted
 
 
 class IComponentFactory(Interface):
@@ -157,7 +171,10 @@ class IRequestHandler(Interface):
 
 
 class IRequestFilter(Interface):
-    """Looks at every request that passed authentication, before it is handled or routed."""
+    """Looks at every request that passed authentication, before it is handled or routed.
+
+    ACK and CANCEL pass no filter: they say nothing of their own.
+    """
 
     def request(request: Request, sender: Sender) -> Any:
         """Let the request pass by returning, or raise `SipError`; it may edit the request."""
@@ -190,6 +207,9 @@ class IForwarder(Interface):
         sender: Sender,
     ) -> None:
         """Forward a request to its targets, of which there is at least one; raises `SipError`."""
+
+    def acknowledge(ack: Request, near: Flow, target: Target) -> None:
+        """Forward the ACK to a 2xx, which came by ``near``; raises `SipError`."""
 
 
 class ICredentialStore(Interface):

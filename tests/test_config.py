@@ -192,14 +192,10 @@ FAULTS = {
         route(**{"from": '"192.0.2.1"'}),
         "route[0].from: needs an array [...], not a string in quotes",
     ),
-    "route: trusted": (
-        route(trusted="true"),
-        "route[0].trusted: asserted identity is not supported yet: remove it",
-    ),
     "proxy: an unknown key": (
         GOOD + "[proxy]\npriority = 1",
-        "proxy.priority: unknown key; remove it, or use: filters, handlers, max_breadth, "
-        "max_forwards, patience, routers",
+        "proxy.priority: unknown key; remove it, or use: filters, handlers, longest_ring, "
+        "max_breadth, max_forwards, next_group, patience, ring, routers",
     ),
     "proxy: a filter that is no name": (
         GOOD + '[proxy]\nfilters = ["a", 1]',
@@ -208,6 +204,10 @@ FAULTS = {
     "proxy: no patience": (
         GOOD + "[proxy]\npatience = 0",
         "proxy.patience: has to be more than 0, and finite",
+    ),
+    "proxy: a Timer C that is too short": (
+        GOOD + "[proxy]\nring = 180",
+        "proxy.ring: has to be more than 180: Timer C of RFC 3261 §16.6",
     ),
     "proxy: no breadth": (
         GOOD + "[proxy]\nmax_breadth = -1",

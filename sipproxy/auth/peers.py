@@ -21,6 +21,7 @@ class Peer:
 
     def __init__(self, route: Route) -> None:
         self.domain = canonical_host(route.domain.encode("idna"))
+        self.is_trusted = route.trusted
         self.hop: Uri = parse_uri(route.to.encode())
         self.sources: tuple[Network, ...] = tuple(ip_network(text) for text in route.from_)
 
@@ -51,6 +52,18 @@ class Peers:
         """Tell whether a foreign domain may send to our users from an address, or a Deferred."""
         if self._inbound != "listed":
             return self._inbound == "open"
+        return self._speaks_for(domain, source)
+
+    def is_trusted(self, domain: bytes) -> bool:
+        """Tell whether asserted identities are told to a foreign domain (RFC 3324 §2.3)."""
+        peer = self._peers.get(domain)
+        return peer is not None and peer.is_trusted
+
+    def believes(self, domain: bytes, source: bytes) -> Any:
+        """Tell whether an address is that of a trusted domain, or return a Deferred of it."""
+        return self.is_trusted(domain) and self._speaks_for(domain, source)
+
+    def _speaks_for(self, domain: bytes, source: bytes) -> Any:
         peer = self._peers.get(domain)
         if peer is None:
             return False

@@ -100,9 +100,12 @@ class Attempts:
             self._reached(found, user, self._number)
 
     def _limit(self) -> None:
-        """Leave time for another hop; Timer B alone limits an INVITE, which may ring by then."""
+        """Leave time for another hop.
+
+        Timer B alone limits an INVITE, which may ring by then; nothing tells of an ACK.
+        """
         wheel = self._core.wheel
-        if self._left and self._branch.copy.method != b"INVITE":
+        if self._left and self._branch.copy.method not in (b"INVITE", b"ACK"):
             wheel.wake(self, max(1, (self._deadline - wheel.now) // 2))
         else:
             wheel.forget(self)
@@ -111,7 +114,7 @@ class Attempts:
         if number != self._number or self._user.is_over:
             return
         client = self._branch.start(flow, user, is_last=not self._left)
-        if number == self._number:  # else it has failed already
+        if client is not None and number == self._number:  # else it has failed already
             if self.due:  # there may be need to give it up
                 self._client = client
             self._user.sent(client)
@@ -139,10 +142,10 @@ class Attempts:
         self._go_on(partial(self._unsent, problem))
 
     def _go_on(self, report: Callable[[], None], seconds: float = 0.0) -> None:
-        """Try the next hop, or report what became of the last; it is avoided for a while."""
+        """Try the next hop, or report what became of the last, or of one that is cancelled."""
         network = self._core.network
         network.breaker.failed(self._hop, seconds or network.limits.avoid)
-        if self._left:
+        if self._left and not self._user.is_leaving and not self._user.is_over:
             self._core.log.info("{hop} has failed; there is another", hop=self._hop)
             self._reach(self)
         else:

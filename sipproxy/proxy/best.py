@@ -10,6 +10,20 @@ _TELLING = (401, 407, 415, 420, 484)  # they say how to ask again
 _CHALLENGES = (b"www-authenticate", b"proxy-authenticate")
 
 
+def choose(finals: Sequence[Response], own: int | None) -> Response | int:
+    """Return what goes upstream: a branch's response, or the status that we say of the others.
+
+    Where neither is there it is 500.
+    """
+    chosen = best(finals) if finals else None
+    if chosen is not None and (
+        own is None or chosen.status >= 600 or chosen.status // 100 <= own // 100
+    ):
+        add_challenges(chosen, finals)
+        return chosen
+    return own or 500
+
+
 def best(responses: Sequence[Response]) -> Response:
     """Return the response to forward: any 6xx, else the lowest class, the telling ones first."""
     return min(responses, key=_rank)

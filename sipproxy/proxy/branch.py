@@ -30,8 +30,12 @@ class BranchUser(ClientUser, Protocol):
     def is_over(self) -> bool:
         """Whether nobody waits for an answer any more."""
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the branch is cancelled, and only its end is waited for."""
+
     def sent(self, client: ClientTransaction) -> None:
-        """The branch has its transaction."""
+        """The branch has its transaction, or another one where a hop has failed."""
 
     def branch_failed(self) -> None:
         """The branch could not be sent."""
@@ -69,10 +73,12 @@ class Branch:
             Attempts(self._core, self, self._user, length(self.copy), self._near).find(hop)
         elif not self._user.is_over:
             self._known = True
-            self._user.sent(self.start(flow, self._user))
+            client = self.start(flow, self._user)
+            if client is not None:
+                self._user.sent(client)
 
-    def start(self, flow: Any, user: ClientUser, is_last: bool = True) -> ClientTransaction:
-        """Send the copy in a transaction of its own.
+    def start(self, flow: Any, user: ClientUser, is_last: bool = True) -> ClientTransaction | None:
+        """Send the copy in a transaction of its own; an ACK has none.
 
         Where it is not the last, the next one is sent as this copy was, with a new branch (RFC 3263
         §4.3).
@@ -82,11 +88,15 @@ class Branch:
             self.copy = copy.copy()
             self._branch = renewed_branch(branch, self._core.random(8))
         if self._record_route is not None:
-            copy.push(b"Record-Route", self._record_route.value(flow, self._known))
+            for value in self._record_route.values(flow, self._known):
+                copy.push(b"Record-Route", value)
         if flow.reliable and b"content-length" not in copy.names:
             copy.append(b"Content-Length", b"%d" % len(copy.body))  # step 9
         via = (flow.via_transport, our.host, our.port, branch)
         copy.insert(0, b"Via", b"SIP/2.0/%s %s:%d;branch=%s" % via)
+        if copy.method == b"ACK":  # to a 2xx: it has no transaction (§17.1.1.3)
+            flow.send(copy.encode())
+            return None
         return self._core.layer.send(copy, branch, flow, user)
 
 
@@ -102,7 +112,8 @@ def prepared(
         copy.retarget(target.uri)
     hops = request.max_forwards
     copy.put(b"Max-Forwards", b"%d" % (max_forwards if hops is None else hops - 1))
-    copy.put(b"Max-Breadth", b"%d" % width)  # RFC 5393 §5.3.3
+    if width:  # an ACK has none
+        copy.put(b"Max-Breadth", b"%d" % width)  # RFC 5393 §5.3.3
     if target.routes:
         put_routes(copy, [*target.routes, *request.values(b"route")])
     route = next_route(copy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sipproxy.proxy.best import add_challenges, best
+from sipproxy.proxy.best import choose
 from sipproxy.sip.message import Request, Response
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class ResponseContext:
         """Whether the final answer has been sent."""
         return self._server is None
 
+    is_leaving = False  # what is no INVITE is not cancelled
+
     def sent(self, client: ClientTransaction) -> None:
         """A branch was started."""
         if not self.is_over:
@@ -126,15 +128,7 @@ class ResponseContext:
 
     def _conclude(self) -> None:
         """Send the best of what branches answered and of what we say of the others (step 6)."""
-        own = self._own_status
-        chosen = best(self._finals) if self._finals else None
-        if chosen is not None and (
-            own is None or chosen.status >= 600 or chosen.status // 100 <= own // 100
-        ):
-            add_challenges(chosen, self._finals)
-            self._finish(chosen)
-        else:
-            self._finish(own or 500)
+        self._finish(choose(self._finals, self._own_status))
 
     def _finish(self, answer: Response | int) -> None:
         request, server = self._request, self._server

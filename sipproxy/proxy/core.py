@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from sipproxy.interfaces import ILocation, IResponseFilter
+from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
-from sipproxy.sip.response import make_response
+from sipproxy.sip.response import error_response, make_response
 
 if TYPE_CHECKING:
     from sipproxy.auth.peers import Peers
@@ -64,17 +65,35 @@ class Core:
         response = make_response(request, status, self.layer.tag(request), reason, headers)
         self.respond_with(request, server, response)
 
-    def respond_with(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response upstream, through the filters in their order.
+    def refuse(self, request: Request, server: ServerTransaction, error: SipError) -> None:
+        """Answer a request with what an error says."""
+        response = error_response(request, error, self.layer.tag(request))
+        refusal = self._filtered(request, server, response)
+        if refusal is not None:
+            server.refuse(refusal)
 
-        Where one of them fails nobody knows what it was to hide: 500 goes in its place.
+    def respond_with(self, request: Request, server: ServerTransaction, response: Response) -> None:
+        """Send a response upstream, through the filters in their order."""
+        answer = self._filtered(request, server, response)
+        if answer is not None:
+            server.respond(answer)
+
+    def _filtered(
+        self, request: Request, server: ServerTransaction, response: Response
+    ) -> Response | None:
+        """Return a response as the filters leave it.
+
+        Where one of them fails nobody knows what it was to hide: 500 goes in its place, and in that
+        of a provisional one nothing.
         """
         try:
             for looks in self.response_filters:
                 looks.response(response, request)
         except Exception:
             self.log.failure("a bug, met by {octets!r}", octets=response.encode())
+            if response.status < 200:
+                return None
             response = make_response(request, 500, self.layer.tag(request))
         if server.path.reliable and b"content-length" not in response.names:
             response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14
-        server.respond(response)
+        return response

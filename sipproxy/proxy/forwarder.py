@@ -2,26 +2,86 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from sipproxy.auth.asserted import ASSERTED, assert_identity, is_private
 from sipproxy.interfaces import IForwarder, Sender, Target
-from sipproxy.proxy.branch import DIALOG_FORMING, Branch, prepared
+from sipproxy.proxy.branch import DIALOG_FORMING, Branch, BranchUser, prepared
 from sipproxy.proxy.context import ResponseContext
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.invite import NOBODY, InviteContext, Leg
 from sipproxy.proxy.loops import breadth, new_branch, refuse_loop, second_part, shares
 from sipproxy.proxy.passage import RecordRoute
+from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
+from sipproxy.transaction.server import InviteServer
 
 if TYPE_CHECKING:
+    from sipproxy.transaction.client import ClientTransaction
+    from sipproxy.transaction.parties import ClientUser, Flow
     from sipproxy.transaction.server import ServerTransaction
+    from sipproxy.transaction.wheel import Sleeper
+
+
+class Outgoing:
+    """A request on its way to its targets; raises `SipError` 400, 440 or 482."""
+
+    __slots__ = (
+        *("_breadth", "_core", "_is_asserted", "_is_private", "_near"),
+        *("_record_route", "_request", "_second"),
+    )
+
+    def __init__(
+        self,
+        core: Core,
+        request: Request,
+        sender: Sender,
+        near: Flow | None,
+        targets: Sequence[Target],
+    ) -> None:
+        self._core = core
+        self._request = request
+        self._near = near
+        self._is_asserted = assert_identity(request, sender)
+        self._is_private = self._is_asserted and is_private(request)
+        self._second = b""
+        if len(targets) > 1:  # RFC 5393 §4.1
+            self._second = second_part(request)
+            refuse_loop(request, self._second, core.identity)
+        self._breadth = breadth(request, core.settings.max_breadth)
+        self._record_route = None
+        if request.method in DIALOG_FORMING and near is not None:
+            self._record_route = RecordRoute(core, request, sender, near, targets[0].past_routes)
+
+    def send(self, targets: Sequence[Target], users: Sequence[BranchUser]) -> None:
+        """Send the request to several targets at once, which share its breadth."""
+        core = self._core
+        branches = []
+        widths = shares(self._breadth, len(targets))
+        for target, user, width in zip(targets, users, widths, strict=True):
+            copy, hop = prepared(self._request, target, width, core.settings.max_forwards)
+            if self._is_asserted and not self._is_told_to(target):
+                copy.remove(ASSERTED)
+            branch = new_branch(core.random(8), self._second)
+            one = Branch(core, copy, branch, user, self._near, self._record_route)
+            branches.append((one, target.flow, hop))
+        for one, flow, hop in branches:
+            one.send(flow, hop)
+
+    def _is_told_to(self, target: Target) -> bool:
+        """Whether a target is to see who the sender is: a trusted peer, or a user (RFC 3325 §7)."""
+        return target.is_trusted or (target.is_user and not self._is_private)
 
 
 @implementer(IForwarder)
 class Forwarder:
-    """A stateful proxy for any method but INVITE, forking in parallel."""
+    """A stateful proxy for any method: INVITE forks by q in turn, all else in parallel."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -34,28 +94,28 @@ class Forwarder:
         targets: Sequence[Target],
         sender: Sender,
     ) -> None:
-        """Forward a request to all targets at once; raises `SipError` 440 or 482."""
-        core, near = self._core, transaction.flow
-        second = b""
-        if len(targets) > 1:  # RFC 5393 §4.1
-            second = second_part(request)
-            refuse_loop(request, second, core.identity)
-        widths = shares(breadth(request, core.settings.max_breadth), len(targets))
+        """Forward a request to all targets; raises `SipError` 440 or 482."""
+        near = transaction.flow
+        outgoing = Outgoing(self._core, request, sender, near, targets)
+        if isinstance(transaction, InviteServer):
+            Invitation(self._core, outgoing).start(request, transaction, targets)
+            return
         silent = 480 if targets[0].is_user else 504
-        record_route = None
-        if request.method in DIALOG_FORMING and near is not None:
-            record_route = RecordRoute(core, request, sender, near)
         context = ResponseContext(self, request, transaction, len(targets), silent)
-        core.wheel.wake(context, self._patience)
-        for target, width in zip(targets, widths, strict=True):
-            copy, hop = prepared(request, target, width, core.settings.max_forwards)
-            branch = new_branch(core.random(8), second)
-            Branch(core, copy, branch, context, near, record_route).send(target.flow, hop)
+        self._core.wheel.wake(context, self._patience)
+        outgoing.send(targets, [context] * len(targets))
+
+    def acknowledge(self, ack: Request, near: Flow, target: Target) -> None:
+        """Forward the ACK to a 2xx, which has no transaction: it goes on as it came (§16.11)."""
+        core = self._core
+        copy, hop = prepared(ack, target, 0, core.settings.max_forwards)
+        Branch(core, copy, new_branch(_likeness(ack)), _Unanswered(), near).send(target.flow, hop)
 
     # Upstream
 
     def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response of a branch upstream."""
+        """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
+        response.remove(ASSERTED)
         self._core.respond_with(request, server, response)
 
     def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
@@ -65,3 +125,92 @@ class Forwarder:
     def forget(self, context: ResponseContext) -> None:
         """A context is over."""
         self._core.wheel.forget(context)
+
+
+class Invitation:
+    """An INVITE between its context and the parts of the proxy."""
+
+    def __init__(self, core: Core, outgoing: Outgoing) -> None:
+        self._core = core
+        self._outgoing = outgoing
+        self._end = core.wheel.now + core.ticks(core.settings.longest_ring)
+
+    def start(self, request: Request, server: InviteServer, targets: Sequence[Target]) -> None:
+        """Begin to ring; raises `SipError` 487 where the caller has given up meanwhile."""
+        if server.is_cancelled:
+            raise SipError(487)
+        ordered = sorted(targets, key=_preference, reverse=True)
+        groups = [list(group) for _, group in groupby(ordered, _preference)]
+        context = InviteContext(self, request, server, groups)
+        server.on_cancel = context.cancel
+        server.trying()
+        context.start()
+
+    def call(self, context: InviteContext, targets: Sequence[Target], legs: list[Leg]) -> None:
+        """Send the request to targets; each leg hears of one of them."""
+        self._outgoing.send(targets, legs)
+
+    def cancel(self, client: ClientTransaction, user: ClientUser) -> None:
+        """Send the CANCEL of a branch."""
+        self._core.layer.cancel(client, user)
+
+    def ring(self, sleeper: Sleeper) -> None:
+        """Wake in Timer C (§16.6 step 11), or when it has rung for longer than anything may."""
+        wheel = self._core.wheel
+        ring = self._core.ticks(self._core.settings.ring)
+        wheel.wake(sleeper, max(1, min(ring, self._end - wheel.now)))
+
+    def next_group(self, sleeper: Sleeper) -> None:
+        """Wake when others are to be tried."""
+        self._core.wheel.wake(sleeper, self._core.ticks(self._core.settings.next_group))
+
+    def leave(self, sleeper: Sleeper) -> None:
+        """Wake when a branch that was cancelled has had its time (§9.1: 64*T1)."""
+        self._core.wheel.wake(sleeper, self._core.layer.timers.timeout)
+
+    def failed(self, error: Exception) -> int:
+        """Return what is said of branches that could not be made; a bug is logged."""
+        if isinstance(error, SipError):
+            return error.status
+        self._core.log.failure("a bug, met by an INVITE", Failure(error))
+        return 500
+
+    def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
+        """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
+        response.remove(ASSERTED)
+        self._core.respond_with(request, server, response)
+
+    def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
+        """Send a response of our own upstream."""
+        self._core.respond(request, server, status)
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """Nobody needs to wake it any more."""
+        self._core.wheel.forget(sleeper)
+
+
+def _likeness(ack: Request) -> bytes:
+    """Return what is the same whenever the same ACK comes (§16.11)."""
+    number = b"%d" % ack.cseq.number
+    parts = (ack.via.branch, ack.from_.tag or b"", ack.to.tag or b"", ack.call_id, number)
+    return hashlib.blake2s(b"\0".join((*parts, ack.raw_uri)), digest_size=8).digest()
+
+
+def _preference(target: Target) -> float:
+    return target.q
+
+
+class _Unanswered:
+    """Who sends what nobody answers."""
+
+    is_over = is_leaving = False
+
+    def sent(self, client: Any) -> None:
+        """It has left."""
+
+    def branch_failed(self) -> None:
+        """It could not be sent: the 2xx comes again, and with it the ACK."""
+
+    answered = NOBODY.answered
+    timed_out = NOBODY.timed_out
+    failed = NOBODY.failed

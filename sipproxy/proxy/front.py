@@ -24,6 +24,7 @@ from sipproxy.proxy.senders import Senders
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed
 from sipproxy.sip.message import Request
+from sipproxy.sip.names import METHODS
 from sipproxy.sip.options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -34,18 +35,29 @@ SUPPORTED = (b"path",)
 
 
 class Visit:
-    """One request on its way through the house."""
+    """One request on its way through the house; an ACK has no transaction."""
 
-    __slots__ = ("_filters", "_routers", "handler", "passage", "request", "sender", "transaction")
+    __slots__ = (
+        "_filters",
+        "_routers",
+        "flow",
+        "handler",
+        "passage",
+        "request",
+        "sender",
+        "transaction",
+    )
 
     def __init__(
         self,
         request: Request,
-        transaction: ServerTransaction,
+        flow: Flow | None,
+        transaction: ServerTransaction | None,
         passage: Passage | None,
         handler: IRequestHandler | None,
     ) -> None:
         self.request = request
+        self.flow = flow
         self.transaction = transaction
         self.passage = passage
         self.handler = handler
@@ -90,9 +102,7 @@ class Front:
         self._forwarder = forwarder
         self.is_draining = False  # the server is stopping: new requests get 503
         methods = {method for handler in handlers for method in handler.methods}
-        # What reaches our users besides what we handle; INVITE does not, yet.
-        passed = {b"MESSAGE", b"OPTIONS", b"SUBSCRIBE", b"NOTIFY", b"PUBLISH", b"REFER", b"INFO"}
-        self.allow = b", ".join(sorted(methods | passed))
+        self.allow = b", ".join(sorted(methods | METHODS))  # all of them reach our users
 
     # ServerUser
 
@@ -107,7 +117,26 @@ class Front:
                 result.addErrback(self._failed, request, transaction)
 
     def acknowledged(self, ack: Request, flow: Flow) -> None:
-        """An ACK to a 2xx of an INVITE that we did not pass on: there is nobody to tell."""
+        """An ACK to a 2xx goes on where its token leads; any other has nowhere to go."""
+        try:
+            result = self._pass_on(ack, flow)
+        except SipError as error:
+            self._core.log.debug("{ack} dropped: {error}", ack=ack, error=error)
+        else:
+            if is_deferred(result):
+                result.addErrback(self._not_passed_on, ack)
+
+    def _pass_on(self, ack: Request, flow: Flow) -> Any:
+        passage = preprocess(ack, self._core.identity, self._core.tokens)
+        if passage is None or ack.max_forwards == 0:
+            return None
+        visit = Visit(ack, flow, None, passage, None)
+        visit.sender = self._senders.in_dialog(ack, flow, passage)
+        return self._lead(visit)
+
+    def _not_passed_on(self, failure: Failure, ack: Request) -> None:
+        if failure.check(SipError) is None:
+            self._core.log.failure("a bug, met by {ack}", failure, ack=ack)
 
     def _failed(self, failure: Failure, request: Request, transaction: ServerTransaction) -> None:
         self._refuse(failure.value, request, transaction)
@@ -120,29 +149,28 @@ class Front:
             why = Failure(error)
             self._core.log.failure("a bug, met by {octets!r}", why, octets=request.encode())
             error = SipError(500)
-        self._core.respond(request, transaction, error.status, error.reason, error.headers)
+        self._core.refuse(request, transaction, error)
 
     # The way in
 
     def _admit(self, request: Request, transaction: ServerTransaction) -> Any:
-        if self.is_draining:
-            raise SipError(503, headers=[(b"Retry-After", b"10")])
         if request.method == b"CANCEL":
             return self._cancel(request, transaction)
+        if self.is_draining:
+            raise SipError(503, headers=[(b"Retry-After", b"10")])
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
         _check_addresses(request)
         if self._is_ping(request):
             return self._answer_ping(request, transaction)
-        visit = Visit(request, transaction, passage, self._handler(request))
+        flow = transaction.flow
+        visit = Visit(request, flow, transaction, passage, self._handler(request))
         if visit.handler is None:
             if request.max_forwards == 0:
                 raise SipError(483)  # §16.3 step 3
             refuse_unknown(request, b"proxy-require", SUPPORTED)  # step 5
-        if request.method == b"INVITE":
-            raise SipError(405, headers=[(b"Allow", self.allow)])
         admitted = passage if visit.handler is None else None  # a token is no password
-        sender = self._senders.identify(request, transaction.flow, admitted)
+        sender = self._senders.identify(request, flow, admitted)
         if is_deferred(sender):
             return sender.addCallback(self._identified, visit)
         return self._identified(sender, visit)
@@ -168,9 +196,14 @@ class Front:
 
     def _dispatch(self, visit: Visit) -> Any:
         if visit.handler is not None:
+            assert visit.transaction is not None
             if not self._core.layer.claim(visit.transaction, visit.request):  # §8.2.2.2
                 raise SipError(482)
             return visit.handler.handle(visit.request, visit.transaction, visit.sender)
+        return self._lead(visit)
+
+    def _lead(self, visit: Visit) -> Any:
+        """Send the request where its token says, else where the routers do."""
         target = self._by_token(visit)
         return self._routed(visit) if target is None else self._forward([target], visit)
 
@@ -209,28 +242,42 @@ class Front:
     def _forward(self, targets: Sequence[Target], visit: Visit) -> Any:
         if not targets:
             raise SipError(480)  # §16.5
+        if visit.transaction is None:
+            assert visit.flow is not None
+            return self._forwarder.acknowledge(visit.request, visit.flow, targets[0])
         return self._forwarder.forward(visit.request, visit.transaction, targets, visit.sender)
 
     # What is answered without asking who it is
 
     def _is_ping(self, request: Request) -> bool:
-        """Tell whether this is OPTIONS to the server itself (§11)."""
-        return (
-            request.method == b"OPTIONS"
-            and request.uri.user is None
-            and b"route" not in request.names
-            and self._core.identity.is_us(request.uri)
-        )
+        """Tell whether this is OPTIONS to the server itself (§11), or ends here (§16.3 step 3)."""
+        if request.method != b"OPTIONS" or not self._core.identity.is_us(request.uri):
+            return False
+        is_for_us = request.uri.user is None and b"route" not in request.names
+        return is_for_us or request.max_forwards == 0
 
     def _answer_ping(self, request: Request, transaction: ServerTransaction) -> None:
         refuse_unknown(request, b"require", SUPPORTED)  # §8.2.2.3
-        headers = ((b"Allow", self.allow), (b"Supported", b", ".join(SUPPORTED)))
+        headers = (
+            (b"Allow", self.allow),
+            (b"Accept", b"*/*"),
+            (b"Accept-Encoding", b"identity"),
+            (b"Accept-Language", b"en"),
+            (b"Supported", b", ".join(SUPPORTED)),
+        )
         self._core.respond(request, transaction, 200, headers=headers)
 
     def _cancel(self, request: Request, transaction: ServerTransaction) -> None:
-        """§9.2: 200 where there is something to cancel; credentials are never asked for."""
-        known = self._core.layer.cancelled(request)
+        """§9.2: 200 where there is something to cancel; credentials are never asked for.
+
+        It has to come from where the request did (§22.1): whoever was called has seen its Via.
+        """
+        known, near = self._core.layer.cancelled(request), transaction.flow
+        if known is not None and known.flow is not None and near is not None:
+            known = known if known.flow.host == near.host else None
         self._core.respond(request, transaction, 481 if known is None else 200)
+        if known is not None:
+            known.cancelled()
 
 
 def _check_addresses(request: Request) -> None:

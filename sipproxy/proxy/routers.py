@@ -50,7 +50,8 @@ class LocationRouter:
             elif not _is_among(uri, targets):
                 form = request_form(uri)
                 hop = self._core.peers.hop(uri.host)
-                targets.append(Target(form, binding.path, binding.flow, hop, is_user=True))
+                flow, q = binding.flow, binding.q
+                targets.append(Target(form, binding.path, flow, hop, is_user=True, q=q))
 
 
 def _is_among(uri: Uri, targets: list[Target]) -> bool:
@@ -69,8 +70,11 @@ class DomainsRouter:
 
     def targets(self, request: Request, sender: Sender) -> Any:
         """Return the one target of a configured domain."""
-        hop = self._core.peers.hop(request.uri.host)
-        return None if hop is None else [Target(request.raw_uri, hop=hop)]
+        domain, peers = request.uri.host, self._core.peers
+        hop = peers.hop(domain)
+        if hop is None:
+            return None
+        return [Target(request.raw_uri, hop=hop, is_trusted=peers.is_trusted(domain))]
 
 
 @implementer(IRouter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sipproxy.auth.asserted import claimed, vouched
 from sipproxy.auth.authenticator import consume
 from sipproxy.interfaces import Sender, then
 from sipproxy.proxy.core import Core
@@ -34,23 +35,21 @@ class Senders:
         credentials only where the request came by that user's own flow.
         """
         identity = self._core.identity
-        uri = request.from_.uri
-        realm = identity.realm_of(uri)
-        aor = unescape(uri.user or b"") + b"@" + (realm or uri.host)
+        aor, realm = self._named(request)
         if passage is not None and (sender := self._admitted(request, flow, passage, aor, realm)):
             return sender
         status = 407
         if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:
             realm, status = realm or ours, 401
         if realm is None:
-            return self._foreign(request, aor, uri.host, flow)
+            return self._foreign(request, aor, flow)
         if self._authenticator is None:
-            return _sender(aor, passage)
+            return self._user(aor, passage)
 
         def proven(user: bytes) -> Sender:
             if user != aor:
                 raise SipError(403, "From Is Not The Authenticated User")
-            return _sender(aor, passage)
+            return self._user(aor, passage)
 
         return then(self._authenticator.authenticate(request, realm, status), proven)
 
@@ -71,27 +70,57 @@ class Senders:
             return None
         if b"proxy-authorization" in request.names:
             consume(request, self._core.identity.domains)  # unasked for, and nobody else's business
-        return _sender(aor, passage)
+        return self._user(aor, passage)
 
-    def _foreign(self, request: Request, aor: bytes, domain: bytes, flow: Flow | None) -> Any:
-        """A stranger reaches our users by the federation policy, and nobody else."""
+    def in_dialog(self, request: Request, flow: Flow, passage: Passage) -> Sender:
+        """Return the `Sender` of what is never challenged; a user is who came by the user's flow.
+
+        Raises `SipError` 400.
+        """
+        aor, realm = self._named(request)
+        if realm is not None and self._authenticator is None:
+            return self._user(aor, passage)
+        sender = self._admitted(request, flow, passage, aor, realm)
+        return sender or Sender(aor, is_user=False, by_token=True)
+
+    def _named(self, request: Request) -> tuple[bytes, bytes | None]:
+        """Return who the sender claims to be, and our domain that this belongs to."""
+        uri = claimed(request).uri
+        realm = self._core.identity.realm_of(uri)
+        return unescape(uri.user or b"") + b"@" + (realm or uri.host), realm
+
+    def _foreign(self, request: Request, aor: bytes, flow: Flow | None) -> Any:
+        """A stranger reaches our users by the federation policy, and nobody else.
+
+        A trusted peer may say who it is that is anonymous to everybody else.
+        """
         is_ours = self._core.identity.domain_of(request.uri) is not None
         if not is_ours or b"route" in request.names or flow is None:
             raise SipError(403, "Relaying Denied")
+        domain, source = vouched(request).uri.host, flow.host
         if not domain:
             raise SipError(403, "From Names No Domain")
+        peers = self._core.peers
 
-        def judged(may_send: bool) -> Sender:
+        def judged(may_send: bool) -> Any:
             if not may_send:
                 raise SipError(403, "Domain Not Allowed From There")
-            return Sender(aor, is_user=False)
+            return then(peers.believes(domain, source), believed)
 
-        return then(self._core.peers.may_send(domain, flow.host), judged)
+        def believed(is_trusted: bool) -> Sender:
+            return Sender(aor, is_user=False, is_trusted=is_trusted)
 
+        return then(peers.may_send(domain, source), judged)
 
-def _sender(aor: bytes, passage: Passage | None) -> Sender:
-    """Return a proven user of ours, inside a dialog that we know or outside."""
-    if passage is None:
-        return Sender(aor, is_user=True)
-    peer_is_proven = passage.other.is_proven
-    return Sender(aor, is_user=True, by_token=True, peer_is_proven=peer_is_proven)
+    def _user(self, aor: bytes, passage: Passage | None) -> Sender:
+        """Return a proven user of ours, inside a dialog that we know or outside."""
+        is_authenticated = self._authenticator is not None
+        if passage is None:
+            return Sender(aor, is_user=True, is_authenticated=is_authenticated)
+        return Sender(
+            aor,
+            is_user=True,
+            by_token=True,
+            peer_is_proven=passage.other.is_proven,
+            is_authenticated=is_authenticated,
+        )

@@ -166,11 +166,11 @@ class InviteClient(ClientTransaction):
     Whoever sends the INVITE limits Proceeding (Timer C, RFC 3261 §16.8).
     """
 
-    __slots__ = ("_ack", "_request")
+    __slots__ = ("_ack", "request")
 
     def invite(self, request: Request) -> None:
-        """Send the INVITE; it is kept to build the ACK to a non-2xx from."""
-        self._request = request
+        """Send the INVITE; it is kept to build CANCEL and the ACK to a non-2xx from."""
+        self.request = request
         self._ack = b""
         self.start()
 
@@ -190,7 +190,7 @@ class InviteClient(ClientTransaction):
         elif response.status < 300:
             self._linger(ACCEPTED, self._timers.linger)  # Timer M, for all transports
         else:
-            self._ack = make_ack(self._request, response).encode()
+            self._ack = make_ack(self.request, response).encode()
             try:
                 self.flow.send(self._ack)
             finally:
@@ -210,15 +210,37 @@ class InviteClient(ClientTransaction):
             self.flow.send(self._data)
 
 
+def make_cancel(request: Request) -> Request:
+    """Make the CANCEL of a request that was sent (RFC 3261 §9.1)."""
+    return Request.build(
+        b"CANCEL",
+        request.raw_uri,
+        [
+            *_of_hop(request),
+            (b"To", request.value(b"to") or b""),
+            (b"Call-ID", request.call_id),
+            (b"CSeq", b"%d CANCEL" % request.cseq.number),
+            *((b"Route", value) for value in request.values(b"route")),
+        ],
+    )
+
+
 def make_ack(request: Request, response: Response) -> Request:
     """Make the ACK to a final response that is no 2xx (RFC 3261 §17.1.1.3)."""
     headers = [
-        (b"Via", request.values(b"via")[0]),
-        (b"Max-Forwards", b"70"),
-        (b"From", request.value(b"from") or b""),
+        *_of_hop(request),
         (b"To", response.value(b"to") or b""),
         (b"Call-ID", request.call_id),
         (b"CSeq", b"%d ACK" % request.cseq.number),
         *((b"Route", value) for value in request.values(b"route")),
     ]
     return Request.build(b"ACK", request.raw_uri, headers)
+
+
+def _of_hop(request: Request) -> list[tuple[bytes, bytes]]:
+    """Return what the companions of a request on one hop take over from it."""
+    return [
+        (b"Via", request.first_value(b"via")),
+        (b"Max-Forwards", b"70"),
+        (b"From", request.value(b"from") or b""),
+    ]

@@ -12,7 +12,13 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.names import METHODS
 from sipproxy.sip.parser import BadMessage, parse_datagram, parse_framed
 from sipproxy.sip.response import error_response
-from sipproxy.transaction.client import ClientTransaction, InviteClient, NonInviteClient
+from sipproxy.transaction.client import (
+    PROCEEDING,
+    ClientTransaction,
+    InviteClient,
+    NonInviteClient,
+    make_cancel,
+)
 from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
 
 if TYPE_CHECKING:
@@ -124,6 +130,7 @@ class TransactionLayer:
             return
         server = self._servers.get(key)
         if is_ack:
+            request.stamp(flow.host, flow.port)
             self._acknowledged(request, server, flow)
         elif server is not None:
             server.repeated()
@@ -172,6 +179,11 @@ class TransactionLayer:
             self._clients[key] = client
             client.start()
         return client
+
+    def cancel(self, client: ClientTransaction, user: ClientUser) -> None:
+        """Send the CANCEL of an INVITE that has a provisional response only (§9.1)."""
+        if isinstance(client, InviteClient) and client.state == PROCEEDING:
+            self.send(make_cancel(client.request), client.key[0], client.flow, user)
 
     def cancelled(self, cancel: Request) -> ServerTransaction | None:
         """Return the transaction that a CANCEL means, of whatever method (§9.2)."""

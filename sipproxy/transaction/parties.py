@@ -23,12 +23,28 @@ class Path(Protocol):
         """Send a message; failure is told later, never raised."""
 
 
+class Place(Protocol):
+    """A host, in brackets where it is IPv6, and a port."""
+
+    @property
+    def host(self) -> bytes:
+        """The host as Via and URIs have it."""
+
+    @property
+    def port(self) -> int:
+        """The port."""
+
+
 class Flow(Path, Protocol):
     """A connection, or a local socket and a remote address (RFC 5626 §3)."""
 
     @property
     def via_transport(self) -> bytes:
         """The name in Via: UDP, TCP, TLS."""
+
+    @property
+    def sent_by(self) -> Place:
+        """What our Via says on this flow."""
 
     @property
     def is_open(self) -> bool:

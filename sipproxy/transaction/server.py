@@ -75,6 +75,13 @@ class ServerTransaction:
         """Send a response of the user's; one that comes after a final one is not sent."""
         raise NotImplementedError
 
+    def refuse(self, response: Response) -> None:
+        """Send a response of the user's that says no before anything was begun."""
+        self.respond(response)
+
+    def cancelled(self) -> None:
+        """A CANCEL came; it does nothing to what is no INVITE (§9.2)."""
+
     def woken(self) -> None:
         """A timer fired."""
         raise NotImplementedError
@@ -146,13 +153,42 @@ class InviteServer(ServerTransaction):
            '--2xx--> Accepted --Timer L-----------------------------------^
     """
 
-    __slots__ = ("_deadline", "_interval")
+    __slots__ = ("_deadline", "_interval", "is_cancelled", "on_cancel")
 
     def start(self) -> None:
-        """Send 100 at once: the user will not answer within 200 ms (§17.2.1)."""
+        """Begin to wait; 100 is due unless the user answers within 200 ms (§17.2.1)."""
         self.state = PROCEEDING
+        self.is_cancelled = False
+        self.on_cancel: Callable[[], None] | None = None
         self._interval = self._deadline = 0
-        self._send_trying()
+        self._wheel.wake(self, max(1, self._timers.t1 // 5))
+
+    def trying(self) -> None:
+        """The user will not answer at once: send 100, if nothing was sent before."""
+        if self.last is None:
+            self._wheel.forget(self)
+            self._send_trying()
+
+    def refuse(self, response: Response) -> None:
+        """Send a refusal once, and again only when the INVITE comes again (§8.2.7).
+
+        Repeated until an ACK comes, it would be a weapon: whoever asked may have forged the source.
+        The ACK is absorbed as any other. Once a 100 was sent the INVITE does not come again.
+        """
+        if self.last is not None:
+            self.respond(response)
+            return
+        self.state = COMPLETED
+        self.request = self.on_cancel = None
+        self._wheel.wake(self, self._timers.linger)
+        self._send(response)
+
+    def cancelled(self) -> None:
+        """A CANCEL came: it is the user's to end what has no final response yet (§9.2)."""
+        if self.state == PROCEEDING:
+            self.is_cancelled = True
+            if self.on_cancel is not None:
+                self.on_cancel()
 
     def repeated(self) -> None:
         """The INVITE came again: Accepted absorbs it (RFC 6026 §7.1), so does Confirmed."""
@@ -168,13 +204,15 @@ class InviteServer(ServerTransaction):
             if response.status >= 300:
                 self._complete()
             elif response.status >= 200:
-                self.state = ACCEPTED
+                self.state, self.on_cancel = ACCEPTED, None
                 self._wheel.wake(self, self._timers.linger)  # Timer L
+            else:
+                self._wheel.forget(self)  # it stands for the 100
             self._send(response)
 
     def _complete(self) -> None:
         self.state = COMPLETED
-        self.request = None
+        self.request = self.on_cancel = None
         self._deadline = self._wheel.now + self._timers.timeout  # Timer H
         self._interval = self._timers.t1
         self._sleep()
@@ -195,8 +233,10 @@ class InviteServer(ServerTransaction):
         return self.state == ACCEPTED
 
     def woken(self) -> None:
-        """Timer G, H, I or L fired."""
-        if self.state == COMPLETED and self._wheel.now < self._deadline:
+        """The 100 is due, or Timer G, H, I or L fired."""
+        if self.state == PROCEEDING:
+            self._send_trying()
+        elif self.state == COMPLETED and self._wheel.now < self._deadline:
             self._interval = min(2 * self._interval, self._timers.t2)
             self._sleep()
             self.path.send(self.last or b"")

@@ -259,7 +259,7 @@ class AvoidTest(AttemptsCase):
 class Caller:
     """Who a branch is for."""
 
-    is_over = False
+    is_over = is_leaving = False
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -317,6 +317,19 @@ class InviteTest(AttemptsCase):
         self.hops[0].answer(200)
         self.assertEqual(self.caller.told, ["180", "200", "200"])
         self.assertEqual(self.got(self.hops), [1, 0, 0])
+
+    def test_who_is_cancelled_is_tried_nowhere_else(self) -> None:
+        """§16.8, §16.10: nobody is waited for."""
+        self.invite()
+        self.caller.is_leaving = True
+        self.hops[0].answer(503)
+        self.assertEqual((self.got(self.hops), self.caller.told), ([1, 0, 0], ["503"]))
+
+    def test_ack(self) -> None:
+        """The ACK to a 2xx has no transaction: it goes to one hop, and nothing tells of it."""
+        self.invite("ACK")
+        self.server.advance(40)
+        self.assertEqual([len(peer.received) for peer in self.hops], [1, 0, 0])
 
     def test_503_is_acknowledged_where_it_came_from(self) -> None:
         """§4: the ACK of a transaction goes where its request went."""

@@ -29,7 +29,7 @@ class Party:
         self.sent = 0  # messages, for what has to be new in each
         self.read = 0  # messages received that the scenario has spoken of
         self.last: bytes = b""
-        self.request: Request | None = None
+        self.requests: dict[bytes, Request] = {}  # the last of each method; b"" of all
 
     @property
     def aor(self) -> str:
@@ -127,7 +127,7 @@ class Player:
             self.server.advance(float(match[1]))
         else:
             name, _, verb = step.words.partition(" ")
-            method = _VERBS.get(verb)
+            method = _VERBS.get(verb if verb in _VERBS else verb.partition(" ")[0])
             assert method is not None and name in self.parties, "is no step"
             method(self, self.parties[name], step)
 
@@ -168,7 +168,10 @@ class Player:
         party.read += 1
 
     def _answers(self, party: Party, step: Step) -> None:
-        assert party.request is not None, "has received no request"
+        """Answer what was received last, or the last request of the method that is named."""
+        method = step.words.partition(" answers ")[2].encode()
+        request = party.requests.get(method)
+        assert request is not None, "has received no such request"
         status, _, reason = step.start.partition(" ")
         text = step.text
         pairs = [
@@ -178,7 +181,7 @@ class Player:
         tag = f"tag-of-{party.name}".encode()
         party.client.send(
             make_response(
-                party.request, int(status), tag, reason or None, pairs, (text.body or "").encode()
+                request, int(status), tag, reason or None, pairs, (text.body or "").encode()
             )
         )
 
@@ -200,7 +203,7 @@ class Player:
         message, text = unread[0], step.text
         party.read += 1
         if isinstance(message, Request):
-            party.request = message
+            party.requests[b""] = party.requests[message.method] = message
         self._check_start(message, text.start)
         for name in text.names:
             self._check_header(message, name, text.given(name))

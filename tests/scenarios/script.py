@@ -29,6 +29,8 @@ body::
 Where there is a zone, names of hosts are looked up in it (``tests/transport/zones.py`` says how it
 is written), else they are reached as if they were addresses.
 
+``bob answers INVITE: 487`` answers the last request of that method, where another came after it.
+
 What a sender does not write is filled in; ``Name: -`` leaves a header out, or expects that it is
 not there. What is expected of a header is expected of all its lines, in their order. ``{any}``
 stands for anything; any other name in braces is noted where it is first received, and the same from

@@ -9,7 +9,7 @@ DROP = "drop"  # nothing answered, nothing forwarded, nothing kept
 # On streams, for the octets that follow an answer, or come without one.
 CLOSE = "close"
 WAIT = "wait"
-CALL = "100 405"  # an INVITE, until there is a proxy for it
+CALL = f"100 {FORWARD}"
 
 
 class Row(NamedTuple):
@@ -31,8 +31,8 @@ class Row(NamedTuple):
 
 
 def _invite(section: str, message: str = FORWARD, stream: str = CALL) -> Row:
-    """A readable INVITE: 405 wherever it goes, before anybody asks who sends it."""
-    return Row(section, CALL, CALL, CALL, message, stream=stream)
+    """A readable INVITE to a user."""
+    return Row(section, CALL, "407", "403", message, stream=stream)
 
 
 def _request(section: str, outbound: str = "") -> Row:
@@ -50,8 +50,6 @@ def _bad(section: str, status: str = "400", stream: str = "") -> Row:
     return Row(section, status, status, status, stream=stream)
 
 
-REFUSED_CALL = "100 400"
-
 RFC4475 = {
     # 3.1.1: valid
     "wsinv": _invite("3.1.1.1"),
@@ -63,7 +61,7 @@ RFC4475 = {
     "longreq": _invite("3.1.1.7"),
     # Over a stream the octets beyond the first message are a second one (RFC 3261 §18.3), whose
     # body has five more than it says: they are no message at all.
-    "dblreq": _register("3.1.1.8")._replace(stream=f"200 {CALL} {CLOSE}"),
+    "dblreq": _register("3.1.1.8")._replace(stream=f"200 480 {CLOSE}"),
     "semiuri": _request("3.1.1.9", outbound=FORWARD),
     "transports": _request("3.1.1.10"),
     "mpart01": _request("3.1.1.11", outbound=FORWARD),
@@ -76,9 +74,7 @@ RFC4475 = {
     "scalar02": _bad("3.1.2.4"),
     "scalarlg": _bad("3.1.2.5", DROP),
     # To is none of a proxy's business (RFC 3261 §16.3 step 1), but where it begins a dialog.
-    "quotbal": Row(
-        "3.1.2.6", REFUSED_CALL, REFUSED_CALL, REFUSED_CALL, FORWARD, stream=REFUSED_CALL
-    ),
+    "quotbal": _bad("3.1.2.6")._replace(message=FORWARD),
     "ltgtruri": _bad("3.1.2.7"),
     "lwsruri": _bad("3.1.2.8"),
     "lwsstart": _bad("3.1.2.9"),
@@ -105,13 +101,14 @@ RFC4475 = {
     "multi01": _bad("3.3.8"),
     "mcl01": _bad("3.3.9", stream=f"400 {CLOSE}"),
     "bcast": _bad("3.3.10", DROP),
-    "zeromf": _bad("3.3.11", "483")._replace(outbound="483"),
+    # An OPTIONS may be answered where its hops are used up (RFC 3261 §16.3 step 3): here, to ours.
+    "zeromf": Row("3.3.11", "200", "200", "483", outbound="483"),
     "cparam01": _register("3.3.12"),
     "cparam02": _register("3.3.13"),
     "regescrt": _register("3.3.14"),
     "sdp01": _invite("3.3.15"),
     # 3.4: RFC 2543; over a stream it cannot be framed (RFC 3261 §20.14)
-    "inv2543": _invite("3.4.1", stream=f"400 {CLOSE}"),
+    "inv2543": _invite("3.4.1", stream=f"400 {CLOSE}")._replace(secured=CALL),  # From is foreign
 }
 
 RFC5118 = {

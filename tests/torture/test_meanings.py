@@ -38,13 +38,6 @@ class Meaning(SynchronousTestCase):
 class AnswerTests(Meaning):
     """Headers of answers."""
 
-    def test_405_says_what_is_allowed(self) -> None:
-        """RFC 3261 §21.4.6."""
-        for name in (name for name, row in ROWS.items() if row.ours == CALL):
-            answer = self.answered(name)
-            self.assertIn(b"MESSAGE", answer.value(b"allow"), name)
-            self.assertNotIn(b"INVITE", answer.value(b"allow"), name)
-
     def test_answers_copy_what_they_have_to(self) -> None:
         """RFC 3261 §8.2.6.2: of a long request every octet, too."""
         for name in ("rfc4475/longreq", "rfc5118/ipv4-mapped-ipv6", "rfc4475/zeromf"):

@@ -42,8 +42,8 @@ _DOMAINS += [f"{name}.example.com" for name in ("chair-dnrc", "east", "registrar
 _DOMAINS += ["host.example.net"]
 SOURCE = "192.0.2.66"
 PHONE = "192.0.2.200"
-# All that holds an INVITE's transaction: Timer H, then Timer I (RFC 3261 §17.2.1).
-FOREVER = 40.0
+# All that holds an INVITE's transactions: Timer B, then Timer H and Timer I (RFC 3261 §17).
+FOREVER = 72.0
 # All that holds any other's: Timer J and an answer that does not come (patience, Timer K).
 LINGER = 12.0
 

@@ -38,7 +38,7 @@ class InviteCase(TableCase):
         self.bench = Bench()
         self.request = request(b"INVITE")
 
-    def start(self, reliable: bool = False) -> InviteServer:
+    def start(self, reliable: bool = False, is_tried: bool = True) -> InviteServer:
         self.path = RecordingPath(self.bench, reliable)
         server = InviteServer(
             "key",
@@ -50,6 +50,8 @@ class InviteCase(TableCase):
             self.bench.forgotten,
         )
         server.start()
+        if is_tried:
+            server.trying()
         return server
 
     def run_script(self, reliable: bool, events: list[tuple[int, int]]) -> list[Entry]:
@@ -229,3 +231,82 @@ class InviteTests(InviteCase):
             [entry for entry in self.bench.log if not entry[1].startswith("sent")],
             [*each("raised", *again), (end, "forgotten")],
         )
+
+
+class TryingTests(InviteCase):
+    """§17.2.1: 100 within 200 ms, unless the user answers before."""
+
+    @rows(
+        {
+            "nothing said": ([], [(1, "sent 100")]),
+            "a final at once": ([486], [(0, "sent 486")]),
+            "a provisional at once": ([180], [(0, "sent 180")]),
+        }
+    )
+    def test_due(self, statuses: list[int], log: list[Entry]) -> None:
+        server = self.start(is_tried=False)
+        for status in statuses:
+            server.respond(response(self.request, status))
+        self.bench.until(4)
+        self.assertEqual(self.bench.log, log)
+
+    def test_not_twice(self) -> None:
+        server = self.start()
+        server.trying()
+        self.bench.until(4)
+        self.assertEqual(self.bench.log, [TRIED])
+
+
+class RefusalTests(InviteCase):
+    """§8.2.7: a refusal is said once, and again when it is asked for."""
+
+    @rows(
+        {
+            "by datagram": (False, False, [(0, "sent 407"), (LINGER, "forgotten")]),
+            "by datagram, after a 100": (
+                *(False, True),
+                [TRIED, *doubling("sent 407", TIMEOUT, T2), (TIMEOUT, "forgotten")],
+            ),
+            "by stream": (True, False, [(0, "sent 407"), (LINGER, "forgotten")]),
+        }
+    )
+    def test_refuse(self, reliable: bool, is_tried: bool, log: list[Entry]) -> None:
+        server = self.start(reliable, is_tried)
+        server.refuse(response(self.request, 407))
+        self.bench.finish()
+        self.assertEqual(self.bench.log, log)
+
+    def test_asked_again(self) -> None:
+        server = self.start(is_tried=False)
+        server.refuse(response(self.request, 407))
+        server.repeated()
+        self.assertFalse(server.acknowledged())
+        server.repeated()
+        self.bench.finish()
+        self.assertEqual(self.bench.log, [(0, "sent 407"), (0, "sent 407"), (T4, "forgotten")])
+
+    def test_a_path_that_raises(self) -> None:
+        server = self.start(is_tried=False)
+        self.path.fault = ZeroDivisionError()
+        self.assertRaises(ZeroDivisionError, server.refuse, response(self.request, 407))
+        self.bench.finish()
+        self.assertEqual(self.bench.log[-1], (LINGER, "forgotten"))
+
+
+class CancelTests(InviteCase):
+    """§9.2: a CANCEL is the user's as long as there is no final response."""
+
+    @rows({"Proceeding": (None, True), "Accepted": (200, False), "Completed": (486, False)})
+    def test_cancel(self, status: int | None, expected: bool) -> None:
+        server = self.start()
+        told: list[bool] = []
+        server.on_cancel = lambda: told.append(True)
+        if status is not None:
+            server.respond(response(self.request, status))
+        server.cancelled()
+        self.assertEqual((server.is_cancelled, bool(told)), (expected, expected))
+
+    def test_nobody_to_tell(self) -> None:
+        server = self.start()
+        server.cancelled()
+        self.assertTrue(server.is_cancelled)

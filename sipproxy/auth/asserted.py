@@ -1,0 +1,79 @@
+"""Asserted identity: who vouches for the sender of a request, and who is told (RFC 3325, 3323)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.headers import NameAddr, parse_name_addr
+from sipproxy.sip.uri import aor_uri
+
+if TYPE_CHECKING:
+    from sipproxy.interfaces import Sender
+    from sipproxy.sip.message import Message, Request
+
+ANONYMOUS = b"anonymous.invalid"  # the host in From of who withholds it (RFC 3323 §4.1.1.3)
+ASSERTED, PREFERRED = b"p-asserted-identity", b"p-preferred-identity"
+_FIELDS = frozenset((ASSERTED, PREFERRED))
+
+
+def claimed(request: Request) -> NameAddr:
+    """Return who the sender claims to be: From, or what it prefers where From is anonymous.
+
+    Raises `SipError` 400.
+    """
+    sender = request.from_
+    if PREFERRED in request.names and sender.uri.host == ANONYMOUS:
+        return _first(request, PREFERRED) or sender
+    return sender
+
+
+def vouched(request: Request) -> NameAddr:
+    """Return whom a peer that is believed says the sender is; raises `SipError` 400."""
+    sender = request.from_
+    if ASSERTED in request.names and sender.uri.host == ANONYMOUS:
+        return _first(request, ASSERTED) or sender
+    return sender
+
+
+def assert_identity(request: Request, sender: Sender) -> bool:
+    """Leave of asserted identities what we vouch for; tell whether there is one (RFC 3325 §5).
+
+    That is the one of a user of ours who has proven to be it, and what a trusted peer says. What a
+    user prefers goes no further, but for the display name.
+    """
+    if sender.is_authenticated:
+        value = _own(request, sender.aor)
+        request.remove(PREFERRED)
+        request.remove(ASSERTED)
+        request.append(b"P-Asserted-Identity", value)
+        return True
+    if _FIELDS.isdisjoint(request.names):
+        return False
+    request.remove(PREFERRED)
+    if not sender.is_trusted:
+        request.remove(ASSERTED)
+    return ASSERTED in request.names
+
+
+def is_private(message: Message) -> bool:
+    """Tell whether the identity is to stay among those who are trusted (RFC 3325 §7)."""
+    values = (part for value in message.values(b"privacy") for part in value.split(b";"))
+    return any(part.strip().lower() == b"id" for part in values)
+
+
+def _own(request: Request, aor: bytes) -> bytes:
+    uri = aor_uri(aor)
+    preferred = _first(request, PREFERRED) if PREFERRED in request.names else None
+    if preferred is not None and preferred.raw_uri == uri and preferred.display:
+        return preferred.display + b" <" + uri + b">"
+    return b"<" + uri + b">"
+
+
+def _first(request: Request, name: bytes) -> NameAddr | None:
+    """Return the first SIP identity of a header, or None where there is none to be read."""
+    try:
+        identities = map(parse_name_addr, request.values(name))
+        return next((identity for identity in identities if identity.uri.is_sip), None)
+    except SipError:
+        return None
