@@ -29,11 +29,13 @@ from sipproxy.transaction.parties import ClientUser
 from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.network import Network
 from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
+from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
 
 
@@ -89,9 +91,7 @@ class Node:
             self.identity.sent,
             settings.limits.transactions,
         )
-        around = (self.layer, self.ticker, self.random, self._resolver())
-        self.network = network(reactor, settings.limits, *around)
-        self.network.adopt(bound)
+        self.network = self._connected(network, bound)
         self.core = Core(
             settings.proxy,
             self.identity,
@@ -151,6 +151,14 @@ class Node:
             self.settings.auth, self.credentials, self.identity.canonical, self.now, self.random
         )
 
+    def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
+        """Return the network around the layer, with the listeners' sockets."""
+        around = (self.layer, self.ticker, self.random, self._resolver())
+        found = network(self._reactor, self.settings.limits, *around)
+        found.contexts = _contexts(self.config)
+        found.adopt(bound)
+        return found
+
     def _resolver(self, *dns: Any) -> Resolver:
         """Return what knows names; those in ``[[route]]`` are the operator's own."""
         own = [parse_uri(route.to.encode()).address for route in self.settings.route]
@@ -206,3 +214,11 @@ class Node:
     def send(self, request: Request, user: ClientUser | None = None) -> None:
         """Send a request of ours wherever any request to its Request-URI goes."""
         self._origin.send(request, user)
+
+
+def _contexts(config: Config) -> Contexts:
+    """Return what handshakes are made with; raises `ConfigError`."""
+    try:
+        return Contexts(config.settings.listen, config.settings.tls, config.home)
+    except CertificateError as error:
+        raise config.error(error.key, error.problem) from None

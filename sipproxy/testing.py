@@ -52,6 +52,7 @@ class FakeFlow:
         self.via_transport = transport.upper().encode()
         self.reliable = transport != "udp"
         self.is_open = True
+        self.proven_domains: frozenset[bytes] = frozenset()  # of the certificate, with TLS
         self.sent_by = SentBy(self.via_transport, b"127.0.0.1", 5060)
         self.sent: list[bytes] = []
         self._watchers: dict[Callable[[], None], None] = {}
@@ -106,13 +107,15 @@ class FakeNetwork(Network):
     def adopt(self, bound: Iterable[Bound]) -> None:
         """Have what a network with listeners has."""
         Network.adopt(self, bound)
-        self.means = Means(("udp", "tcp"))
+        self.means = Means(("udp", "tcp", "tls"))
 
     def hops(self, uri: Uri) -> Any:
         """Return the host as written, whatever it is; else the DNS of the test is asked."""
         if self.is_resolving:
             return Network.hops(self, uri)
         asked = (uri.params.get(b"transport") or b"udp").decode("ascii", "replace").lower()
+        if uri.scheme == b"sips":
+            asked = "tls"
         return [Hop(asked, uri.address, uri.effective_port, uri.address)]
 
     def sources(self, uri: Uri) -> Any:

@@ -32,6 +32,7 @@ MEDIAN_FUNCTION = 10
 TWISTED_CALLS = {
     "addressResolved",
     "buildProtocol",
+    "clientConnectionForTLS",
     "connectionLost",
     "connectionMade",
     "connectionRefused",
@@ -40,6 +41,7 @@ TWISTED_CALLS = {
     "doRead",
     "doWrite",
     "fileno",
+    "handshakeCompleted",
     "lineReceived",
     "logPrefix",
     "makeService",
@@ -49,6 +51,7 @@ TWISTED_CALLS = {
     "resolutionBegan",
     "resolutionComplete",
     "resumeProducing",
+    "serverConnectionForTLS",
     "startService",
     "stopProducing",
     "stopProtocol",

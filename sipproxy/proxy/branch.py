@@ -10,6 +10,7 @@ from sipproxy.proxy.core import Core
 from sipproxy.proxy.loops import renewed_branch
 from sipproxy.proxy.passage import RecordRoute
 from sipproxy.proxy.routing import next_route, put_routes
+from sipproxy.proxy.secure import is_secure, is_sips, secured
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri
 from sipproxy.transaction.parties import ClientUser
@@ -68,7 +69,16 @@ class Branch:
         self._known = False
 
     def send(self, flow: Flow | None, hop: Uri | None) -> None:
-        """Send to the hops that ``hop`` stands for; by ``flow`` where there is none."""
+        """Send to the hops that ``hop`` stands for; by ``flow`` where there is none.
+
+        A request to a sips URI goes by TLS, whatever leads there (§16.6 step 7).
+        """
+        if is_sips(self.copy.raw_uri):
+            hop = hop and secured(hop)
+            if hop is None and not is_secure(flow):
+                self._core.log.info("{copy} not sent: sips goes by TLS only", copy=self.copy)
+                self._user.branch_failed()
+                return
         if hop is not None:
             Attempts(self._core, self, self._user, length(self.copy), self._near).find(hop)
         elif not self._user.is_over:
@@ -121,10 +131,12 @@ def prepared(
         return copy, None
     if route is None:
         return copy, target.hop or copy.uri
-    if not route.uri.is_loose_router:  # a strict router wants itself in the Request-URI
+    hop = route.uri
+    if not hop.is_loose_router:  # a strict router wants itself in the Request-URI
         put_routes(copy, [*copy.values(b"route")[1:], b"<" + copy.raw_uri + b">"])
+        hop = secured(hop) if is_sips(copy.raw_uri) else hop
         copy.retarget(route.raw_uri)
-    return copy, route.uri
+    return copy, hop
 
 
 def length(copy: Request) -> int:

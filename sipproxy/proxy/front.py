@@ -20,6 +20,7 @@ from sipproxy.proxy.branch import DIALOG_FORMING
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.passage import Passage
 from sipproxy.proxy.routing import preprocess
+from sipproxy.proxy.secure import is_secure
 from sipproxy.proxy.senders import Senders
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed
@@ -160,7 +161,7 @@ class Front:
             raise SipError(503, headers=[(b"Retry-After", b"10")])
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
-        _check_addresses(request)
+        _check_addresses(request, transaction.flow)
         if self._is_ping(request):
             return self._answer_ping(request, transaction)
         flow = transaction.flow
@@ -280,10 +281,12 @@ class Front:
             known.cancelled()
 
 
-def _check_addresses(request: Request) -> None:
+def _check_addresses(request: Request, flow: Flow | None) -> None:
     """§16.3 steps 1 and 2: what the parser has left to check."""
-    if not request.uri.is_sip or request.uri.scheme == b"sips":
+    if not request.uri.is_sip:
         raise SipError(416)
+    if request.uri.scheme == b"sips" and not is_secure(flow):
+        raise SipError(416, "SIPS Needs TLS")  # every hop has to be (§26.2.2, RFC 5630 §4)
     if request.uri.headers:  # a strict router's last Route value may have them (§19.1.1)
         raise malformed("Request-URI")
     if request.method in DIALOG_FORMING:

@@ -8,6 +8,7 @@ from zope.interface import implementer
 
 from sipproxy.interfaces import IRouter, Sender, Target, then
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.secure import secured, sips_not_allowed, unsecured
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri, equivalent, parse_uri, request_form
@@ -21,35 +22,49 @@ class LocationRouter:
         self._core = core
 
     def targets(self, request: Request, sender: Sender) -> Any:
-        """Return a target per binding; 404 for who does not exist, 480 for who is not there."""
+        """Return a target per binding; 404 for who does not exist, 480 for who is not there.
+
+        A request to a sips URI reaches sips contacts alone (RFC 5630 §5.3).
+        """
         uri = request.uri
         if self._core.identity.domain_of(uri) is None:
             return None
         aor = self._core.identity.canonical(uri)
         targets: list[Target] = []
-        self._collect(aor, targets, {aor})
+        is_sips = uri.scheme == b"sips"
+        self._collect(aor, targets, {aor}, is_sips)
         if targets:
             return targets
+        if is_sips and self._core.location.bindings(aor):
+            raise sips_not_allowed()
 
         def absent(known: bool) -> list[Target]:
             raise SipError(480 if known else 404)
 
         return then(self._core.credentials.known(aor), absent)
 
-    def _collect(self, aor: bytes, targets: list[Target], visited: set[bytes]) -> None:
-        """Add the targets of an address-of-record, and of those of ours that it points to."""
+    def _collect(
+        self, aor: bytes, targets: list[Target], visited: set[bytes], is_sips: bool
+    ) -> None:
+        """Add the targets of an address-of-record, and of those of ours that it points to.
+
+        A sips contact goes by TLS, and keeps its scheme only where the request came with it.
+        """
         for binding in self._core.location.bindings(aor):
             uri: Uri = binding.contact.uri
-            if not uri.is_sip or uri.scheme == b"sips" or not binding.is_reachable:
+            if not uri.is_sip or not binding.is_reachable:
+                continue
+            if is_sips and uri.scheme != b"sips":
                 continue
             if binding.flow is None and self._core.identity.domain_of(uri) is not None:
                 other = self._core.identity.canonical(uri)
                 if other not in visited:
                     visited.add(other)
-                    self._collect(other, targets, visited)
+                    self._collect(other, targets, visited, is_sips)
             elif not _is_among(uri, targets):
-                form = request_form(uri)
-                hop = self._core.peers.hop(uri.host)
+                form, hop = request_form(uri), self._core.peers.hop(uri.host)
+                if uri.scheme == b"sips" and not is_sips:
+                    form, hop = unsecured(form), secured(hop or uri)
                 flow, q = binding.flow, binding.q
                 targets.append(Target(form, binding.path, flow, hop, is_user=True, q=q))
 

@@ -111,6 +111,7 @@ class Registrar:
         seen: list[NameAddr] = []
         for value in raw:
             contact = parse_contact(value)
+            _check_sips(request, contact)
             duration = self._duration(request, contact)
             for index, binding in enumerate(bindings):
                 if binding.same_contact(contact):
@@ -202,6 +203,15 @@ def parse_contact(value: bytes) -> NameAddr:
     contact = parse_name_addr(value)
     _ = contact.uri, parse_qvalue(contact.params.get(b"q"))
     return contact
+
+
+def _check_sips(request: Request, contact: NameAddr) -> None:
+    """RFC 5630 §5.2: a sips contact is bound where Request-URI and Path are sips, else 400."""
+    if contact.uri.scheme != b"sips":
+        return
+    uris = [request.uri, *(address.uri for address in request.addresses(b"path"))]
+    if any(uri.scheme != b"sips" for uri in uris):
+        raise SipError(400, "SIPS Contact Needs SIPS All The Way")
 
 
 def _kept_params(contact: NameAddr) -> bytes:

@@ -43,6 +43,10 @@ class Flow(Path, Protocol):
         """The name in Via: UDP, TCP, TLS."""
 
     @property
+    def proven_domains(self) -> frozenset[bytes]:
+        """The SIP domains that the peer's certificate, verified, is for; empty without one."""
+
+    @property
     def sent_by(self) -> Place:
         """What our Via says on this flow."""
 

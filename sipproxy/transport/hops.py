@@ -22,12 +22,17 @@ class Unreachable(Exception):
 
 
 class Hop(NamedTuple):
-    """Where a request may be sent; ``name`` is whom a certificate has to be for (RFC 5922 §4)."""
+    """Where a request may be sent.
+
+    ``name`` is what the URI calls it, before any look-up; ``wanted`` are the domains that a
+    certificate there may be for (RFC 5922 §4).
+    """
 
     transport: str
     address: str
     port: int
     name: str
+    wanted: tuple[bytes, ...] = ()
 
     def __str__(self) -> str:
         host = f"[{self.address}]" if ":" in self.address else self.address

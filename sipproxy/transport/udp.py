@@ -44,6 +44,7 @@ class UdpFlow:
 
     reliable = False
     via_transport = b"UDP"
+    proven_domains: frozenset[bytes] = frozenset()
 
     def __init__(self, endpoint: UdpEndpoint, address: Address) -> None:
         self.endpoint = endpoint

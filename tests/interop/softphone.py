@@ -32,7 +32,7 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen {host}:{control}
 menu_bell no
-"""
+{tls}"""
 _ACCOUNT = '<sip:{aor};transport={transport}>;auth_pass="{password}";outbound="{server}";regint=60'
 
 
@@ -49,16 +49,22 @@ class Softphone(Process):
     """A user with a baresip whose one contact is ``peer``."""
 
     def __init__(
-        self, case: TestCase, aor: str, peer: str, server_port: int, transport: str
+        self,
+        case: TestCase,
+        aor: str,
+        peer: str,
+        server_port: int,
+        transport: str,
+        ca: Path | None = None,
     ) -> None:
         installed = needs("baresip")
         self.aor = aor
         self._control = free_port()
         place = directory(case)
+        facts = {"host": HOST, "port": free_port(), "control": self._control}
+        tls = "" if ca is None else f"sip_cafile {ca}\nsip_verify_server yes\n"
         place.joinpath("config").write_text(
-            _CONFIG.format(
-                host=HOST, port=free_port(), control=self._control, modules=_modules(installed)
-            )
+            _CONFIG.format(**facts, modules=_modules(installed), tls=tls)
         )
         account = _ACCOUNT.format(
             aor=aor,

@@ -13,6 +13,7 @@ body::
 
     alice is alice@example.test at 192.0.2.1 by udp
     bob is bob@example.test at 192.0.2.2:5062 by tcp
+    peer is carol@b.test at 198.51.100.7 by tls certified as b.test
 
     bob registers
     alice sends with credentials: MESSAGE sip:bob@example.test

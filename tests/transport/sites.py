@@ -26,6 +26,7 @@ from sipproxy.transport.network import Network
 from sipproxy.transport.settings import Limits, Listen
 from sipproxy.transport.sockets import bind_all
 from sipproxy.transport.ticker import TICK, Ticker
+from sipproxy.transport.tls import Contexts
 
 PATIENCE = 10.0  # seconds; only a test that fails waits this long
 FOUR, SIX = "127.0.0.1", "::1"
@@ -44,7 +45,7 @@ def has_ipv6() -> bool:
 class Site:
     """Listeners, a transaction layer, and a user that notes requests and answers them 200."""
 
-    def __init__(self, *listens: Listen, **limits: Any) -> None:
+    def __init__(self, *listens: Listen, contexts: Contexts | None = None, **limits: Any) -> None:
         bound = bind_all(listens)
         self.listens = [one.listen for one in bound]
         identity = Identity(["example.test"], [], self.listens)
@@ -56,10 +57,13 @@ class Site:
         self.count = 0
         self.requests: list[Request] = []
         self.servers: list[Any] = []
+        self.flows: list[Any] = []
         self.told: list[str] = []
         self.is_answering = True
         found = msgspec.structs.replace(Limits(), **limits)
         self.network = Network(reactor, found, self.layer, self.ticker, self.random)
+        if contexts is not None:
+            self.network.contexts = contexts
         self.network.adopt(bound)
         self.ticker.start()
         self.network.start()
@@ -90,6 +94,7 @@ class Site:
         """Note a request, and answer it unless the test wants to."""
         self.requests.append(request)
         self.servers.append(transaction)
+        self.flows.append(transaction.flow)
         if self.is_answering:
             transaction.respond(make_response(request, 200, b"tag"))
 
@@ -150,11 +155,11 @@ def message(via: str, number: int = 1, body: bytes = b"") -> bytes:
 class SiteCase(TestCase):
     """A test case that closes what it opens, and waits for conditions."""
 
-    def site(self, *listens: Listen, **limits: Any) -> Site:
+    def site(self, *listens: Listen, contexts: Contexts | None = None, **limits: Any) -> Site:
         """Return a site; UDP and TCP on 127.0.0.1 where no listener is named."""
         if not listens:
             listens = (Listen("udp", FOUR, 0), Listen("tcp", FOUR, 0))
-        site = Site(*listens, **limits)
+        site = Site(*listens, contexts=contexts, **limits)
         self.addCleanup(site.stop)
         return site
 

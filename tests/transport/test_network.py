@@ -209,8 +209,8 @@ class ReachTest(TcpCase):
 
     def test_no_way(self) -> None:
         for uri in (
-            "sip:127.0.0.1;transport=tls",  # not there yet
-            "sips:127.0.0.1",
+            "sips:127.0.0.1;transport=udp",  # RFC 3261 §19.1.1
+            "sips:127.0.0.1;transport=ws",
             "sip:127.0.0.1;transport=carrier-pigeon",
             "sip:[2001:db8::1]",  # no listener of the family
         ):
@@ -239,7 +239,7 @@ class MeansTest(SiteCase):
 
     def test_udp_alone(self) -> None:
         server = self.site(Listen("udp", FOUR, 0))
-        self.assertEqual(server.network.means, ({"udp", "tcp"}, [A]))
+        self.assertEqual(server.network.means, ({"udp", "tcp", "tls"}, [A]))
 
     def test_tcp_alone(self) -> None:
         """A URI that says nothing of a transport goes by the one that there is."""
