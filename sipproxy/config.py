@@ -18,7 +18,8 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_host
 from sipproxy.sip.uri import canonical_host, parse_uri
 from sipproxy.transport.identity import sent_by
-from sipproxy.transport.settings import Limits, Listen, Tls
+from sipproxy.transport.lookup import parse_server
+from sipproxy.transport.settings import Dns, Limits, Listen, Tls
 
 DEFAULT_FILE = "sipproxy.toml"
 
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     proxy: Proxy = Proxy()
     transactions: Transactions = Transactions()
     limits: Limits = Limits()
+    dns: Dns = Dns()
     components: Components = Components()
     plugin: dict[str, dict[str, Any]] = {}
 
@@ -208,7 +210,20 @@ def _check(config: Config) -> None:
     taken = {canonical_host(name.encode()) for name in settings.domains}
     for index, route in enumerate(settings.route):
         _check_route(config, f"route[{index}]", route, taken)
+    _check_dns(config)
     _check_numbers(config)
+
+
+def _check_dns(config: Config) -> None:
+    dns = config.settings.dns
+    for index, server in enumerate(dns.servers):
+        try:
+            parse_server(server)
+        except ValueError:
+            problem = f'{server!r} is no address with a port: write "192.0.2.53:53" or "[::1]:53"'
+            raise config.error(f"dns.servers[{index}]", problem) from None
+    if not dns.timeouts or not all(0 < seconds < math.inf for seconds in dns.timeouts):
+        raise config.error("dns.timeouts", "needs times of more than 0 seconds: [1.0, 2.0, 3.0]")
 
 
 def _check_host(config: Config, key: str, name: str) -> None:
@@ -284,6 +299,7 @@ def _check_numbers(config: Config) -> None:
         ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, _names(Limits)),
+        "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():
         for name in names:

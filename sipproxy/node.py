@@ -24,6 +24,7 @@ from sipproxy.proxy.origin import Origin
 from sipproxy.proxy.senders import Senders
 from sipproxy.registrar.gruu import KEY_LENGTH, Gruus
 from sipproxy.sip.message import Request
+from sipproxy.sip.uri import parse_uri
 from sipproxy.store.accounts import Everybody
 from sipproxy.store.keys import kept_key
 from sipproxy.transaction.layer import TransactionLayer
@@ -34,6 +35,7 @@ from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.network import Network
+from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
@@ -94,9 +96,7 @@ class Node:
             self.identity.sent,
             settings.limits.transactions,
         )
-        self.network = network(reactor, settings.limits, self.layer, self.ticker, self.random)
-        self.network.contexts = _contexts(config)
-        self.network.adopt(bound)
+        self.network = self._connected(network, bound)
         self.core = Core(
             settings.proxy,
             self.identity,
@@ -104,7 +104,7 @@ class Node:
             self.network,
             self.wheel,
             FlowTokens(self.random(32)),
-            Peers(settings.federation, settings.route, self.network.resolver.addresses),
+            Peers(settings.federation, settings.route, self.network.sources),
             self.random,
             self.ticker.ticks,
         )
@@ -165,6 +165,19 @@ class Node:
         except (OSError, ValueError) as error:
             raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
         return Gruus(key, time.time(), self.now)
+
+    def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
+        """Return the network around the layer, with the listeners' sockets."""
+        around = (self.layer, self.ticker, self.random, self._resolver())
+        found = network(self._reactor, self.settings.limits, *around)
+        found.contexts = _contexts(self.config)
+        found.adopt(bound)
+        return found
+
+    def _resolver(self, *dns: Any) -> Resolver:
+        """Return what knows names; those in ``[[route]]`` are the operator's own."""
+        own = [parse_uri(route.to.encode()).address for route in self.settings.route]
+        return Resolver(self._reactor, self.settings.dns, self.random, own, *dns)
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""

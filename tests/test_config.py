@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, domains, federation, limits, listen, plugin, proxy, route, "
-    "tls, transactions"
+    "aliases, auth, components, data, dns, domains, federation, limits, listen, plugin, proxy, "
+    "route, tls, transactions"
 )
 WILDCARD = (
     "listen[0].advertise: is required where address is a wildcard: the host[:port] that peers "
@@ -253,6 +253,28 @@ FAULTS = {
     "limits: nothing": (
         GOOD + "[limits]\nbody = 0",
         "limits.body: has to be more than 0, and finite",
+    ),
+    "dns: no server": (
+        GOOD + '[dns]\nservers = ["192.0.2.53", "ns.test"]',
+        """dns.servers[1]: 'ns.test' is no address with a port: write "192.0.2.53:53" or """
+        '"[::1]:53"',
+    ),
+    "dns: no port": (
+        GOOD + '[dns]\nservers = ["192.0.2.53:0"]',
+        """dns.servers[0]: '192.0.2.53:0' is no address with a port: write "192.0.2.53:53" or """
+        '"[::1]:53"',
+    ),
+    "dns: no time": (
+        GOOD + "[dns]\ntimeouts = []",
+        "dns.timeouts: needs times of more than 0 seconds: [1.0, 2.0, 3.0]",
+    ),
+    "dns: no time at all": (
+        GOOD + "[dns]\ntimeouts = [1.0, 0.0]",
+        "dns.timeouts: needs times of more than 0 seconds: [1.0, 2.0, 3.0]",
+    ),
+    "dns: no hops": (
+        GOOD + "[dns]\nhops = 0",
+        "dns.hops: has to be more than 0, and finite",
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',

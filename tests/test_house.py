@@ -35,6 +35,7 @@ TWISTED_CALLS = {
     "clientConnectionForTLS",
     "connectionLost",
     "connectionMade",
+    "connectionRefused",
     "dataReceived",
     "datagramReceived",
     "doRead",
@@ -44,6 +45,7 @@ TWISTED_CALLS = {
     "lineReceived",
     "logPrefix",
     "makeService",
+    "messageReceived",
     "pauseProducing",
     "privilegedStartService",
     "resolutionBegan",
@@ -52,6 +54,7 @@ TWISTED_CALLS = {
     "serverConnectionForTLS",
     "startService",
     "stopProducing",
+    "stopProtocol",
     "stopService",
 }
 

@@ -30,18 +30,18 @@ class Peer:
 class Peers:
     """The federation policy.
 
-    ``addresses`` resolves a host name, now or later: where an entry names no source, those of its
-    next hop may speak for the domain.
+    ``sources`` gives the addresses of a URI, now or later: where an entry names no source, those
+    of its next hops may speak for the domain.
     """
 
     def __init__(
         self,
         federation: Federation,
         routes: Iterable[Route],
-        addresses: Callable[[str], Any],
+        sources: Callable[[Uri], Any],
     ) -> None:
         self._inbound = federation.inbound
-        self._addresses = addresses
+        self._sources = sources
         self._peers = {peer.domain: peer for peer in map(Peer, routes)}
 
     def hop(self, domain: bytes) -> Uri | None:
@@ -81,7 +81,7 @@ class Peers:
         def among(found: list[str]) -> bool:
             return str(address) in found
 
-        result = then(self._addresses(peer.hop.address), among)
+        result = then(self._sources(peer.hop), among)
         if not isinstance(result, bool):
             result.addErrback(lambda _: False)  # a name without addresses speaks from nowhere
         return result

@@ -205,7 +205,7 @@ def _preference(target: Target) -> float:
 class _Unanswered:
     """Who sends what nobody answers."""
 
-    is_over = False
+    is_over = is_leaving = False
 
     def sent(self, client: Any) -> None:
         """It has left."""

@@ -93,9 +93,14 @@ class Leg:
         """Whether nobody waits for an answer any more."""
         return self.state == ENDED
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is cancelled: then no other hop is tried."""
+        return self.state in (LEAVING, CANCELLED)
+
     def sent(self, client: ClientTransaction) -> None:
-        """The branch has its transaction."""
-        if self.state == WAITING:  # it may have failed at once
+        """The branch has its transaction, or another one where a hop has failed (RFC 3263 §4.3)."""
+        if self.state != ENDED:  # it may have failed at once
             self._client = client
             self.state = CALLING
             self._exchange.ring(self)

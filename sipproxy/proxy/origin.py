@@ -28,7 +28,7 @@ class _Errand:
         self._request = request
         self._user = user
 
-    is_over = False
+    is_over = is_leaving = False
 
     def sent(self, client: ClientTransaction) -> None:
         """The branch has its transaction."""

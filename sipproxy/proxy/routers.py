@@ -131,15 +131,15 @@ class DomainsRouter:
 
 @implementer(IRouter)
 class DnsRouter:
-    """Routes all other requests for foreign domains where their URI says (RFC 3263)."""
+    """Routes all other requests for foreign domains where their URI says (RFC 3263, RFC 3861)."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
     def targets(self, request: Request, sender: Sender) -> Any:
-        """Return the Request-URI; 416 where its scheme says no host (§16.3 step 2)."""
+        """Return the Request-URI, not ours to change (§16.5); 416 for a scheme of others."""
         if self._core.identity.domain_of(request.uri) is not None:
             return None
-        if request.uri.scheme not in (b"sip", b"sips") and b"route" not in request.names:
+        if not request.uri.is_sip and b"route" not in request.names:
             raise SipError(416)
         return [Target(request.raw_uri)]

@@ -15,16 +15,18 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipproxy.interfaces import then
+from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.resolver import Resolver, Unreachable
+from sipproxy.transport.names import AAAA, A
+from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
 from sipproxy.transport.settings import Limits, Tls
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.tls import Contexts, TlsFlow, accepting, connect
 from sipproxy.transport.udp import UdpEndpoint, UdpFlow
+from sipproxy.transport.wayback import way_back
 
 if TYPE_CHECKING:
     from sipproxy.sip.uri import Uri
@@ -56,8 +58,9 @@ class _Connections(Factory):
 class Network:
     """The listeners, the connections, and the way to a next hop.
 
-    ``ticker`` keeps the appointments, ``random`` gives so many random octets; ``contexts`` is what
-    handshakes are made with, and has to know the listeners with TLS before they are started.
+    ``ticker`` keeps the appointments, ``random`` gives so many random octets; ``resolver`` knows
+    what names stand for; ``contexts``
+    is what handshakes are made with, and has to know the listeners with TLS before they start.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Network:
         layer: TransactionLayer,
         ticker: Ticker,
         random: Callable[[int], bytes],
+        resolver: Resolver | None = None,
     ) -> None:
         self.contexts = Contexts((), Tls(), Path())
         self.limits = limits
@@ -74,7 +78,9 @@ class Network:
         self.wake = ticker.wake
         self.forget = ticker.forget
         self.random = random
-        self.resolver = Resolver(reactor)
+        self.resolver = resolver or Resolver(reactor)
+        self.breaker = Breaker(reactor.seconds)
+        self.means = _means([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
         self._listeners: list[tuple[Bound, SentBy]] = []
@@ -89,6 +95,8 @@ class Network:
 
     def adopt(self, bound: Iterable[Bound]) -> None:
         """Take over bound sockets; nothing is read yet."""
+        bound = list(bound)
+        self.means = _means(bound)
         for one in bound:
             our = sent_by(one.listen)
             if one.listen.transport == "udp":
@@ -155,7 +163,7 @@ class Network:
         self._aliases.alias(flow, port)
 
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
-        """Send a response whose connection is gone by another one (RFC 3261 §18.2.2).
+        """Send a response whose connection is gone by another one (RFC 3261 §18.2.2, 3263 §5).
 
         With TLS the peer has to prove again who it was; one that never did is not to be reached.
         """
@@ -164,6 +172,8 @@ class Network:
             self._log.info("no way back to {flow}: it has shown no certificate", flow=flow)
             return
         connected: Deferred[StreamFlow] = self._connect(host, port, wanted)
+        if not wanted:
+            connected.addErrback(lambda _: Deferred.fromCoroutine(way_back(self, data)))
         connected.addCallbacks(
             lambda new: new.send(data),
             lambda why: self._log.info("no way back to {flow}: {why}", flow=flow, why=why.value),
@@ -195,47 +205,50 @@ class Network:
 
     # The way to a next hop
 
-    def reach(self, uri: Uri, size: int, near: Flow | None = None) -> AnyFlow | Deferred[AnyFlow]:
-        """Return the flow to a next hop for a request of ``size`` bytes.
+    def hops(self, uri: Uri) -> list[Hop] | Deferred[list[Hop]]:
+        """Return where a URI leads, in the order to try; raises `Unreachable` or fails with it.
+
+        A hop that failed just now is the last one to try.
+        """
+        found = self.resolver.hops(uri, self.means)
+        wanted = wanted_domains(uri)
+
+        def ordered(hops: list[Hop]) -> list[Hop]:
+            return self.breaker.ordered(hop._replace(wanted=wanted) for hop in hops)
+
+        return ordered(found) if isinstance(found, list) else found.addCallback(ordered)
+
+    def sources(self, uri: Uri) -> list[str] | Deferred[list[str]]:
+        """Return every address that a URI stands for; fails with `Unreachable`."""
+        return self.resolver.sources(uri)
+
+    def reach(self, hop: Hop, size: int, near: Flow | None = None) -> Any:
+        """Return the flow to a hop for a request of ``size`` bytes, or a Deferred of it.
 
         A request beyond ``limits.datagram`` goes by TCP, and by UDP after all where there is no
         connection to be had (RFC 3261 §18.1.1). Of several sockets the one of ``near`` is taken
         if it fits. Raises `Unreachable`, or fails with it.
         """
-        transport = _transport(uri)
-        host = (uri.params.get(b"maddr") or uri.host).strip(b"[]").decode("ascii", "replace")
-        port = uri.effective_port
-
-        if "%" in host:
-            raise Unreachable("the scope of a link is no part of SIP")
-
-        def choose(addresses: list[str]) -> Any:
-            if transport == b"tls":
-                return self._stream(addresses[0], port, wanted_domains(uri))
-            if transport == b"tcp":
-                return self._stream(addresses[0], port)
-            if size <= self.limits.datagram:
-                return self._datagram(addresses, port, near)
-            return self._stream_first(addresses, port, near)
-
-        return then(self.resolver.addresses(host), choose)  # type: ignore[no-any-return]
-
-    def _stream_first(self, addresses: list[str], port: int, near: Flow | None) -> Any:
-        flow = self._stream(addresses[0], port)
+        if hop.transport == "tls":
+            return self._stream(hop.address, hop.port, hop.wanted)
+        if hop.transport == "tcp":
+            return self._stream(hop.address, hop.port)
+        if size <= self.limits.datagram:
+            return self._datagram(hop, near)
+        flow = self._stream(hop.address, hop.port)
         if isinstance(flow, Deferred):
-            flow.addErrback(lambda _: self._datagram(addresses, port, near))
+            flow.addErrback(lambda _: self._datagram(hop, near))
         return flow
 
-    def _datagram(self, addresses: list[str], port: int, near: Flow | None) -> UdpFlow:
+    def _datagram(self, hop: Hop, near: Flow | None) -> UdpFlow:
         endpoints = self._endpoints
         if isinstance(near, UdpFlow):
             endpoints = [near.endpoint, *endpoints]
-        for address in addresses:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            for endpoint in endpoints:
-                if endpoint.family == family:
-                    return endpoint.flow(address, port)
-        raise Unreachable(f"no listener for UDP to {addresses[0]}")
+        family = socket.AF_INET6 if ":" in hop.address else socket.AF_INET
+        for endpoint in endpoints:
+            if endpoint.family == family:
+                return endpoint.flow(hop.address, hop.port)
+        raise Unreachable(f"no listener for UDP to {hop.address}")
 
     def _stream(
         self, address: str, port: int, wanted: tuple[bytes, ...] = ()
@@ -287,14 +300,9 @@ class Network:
         return SentBy(transport, ours[0].host, ours[0].port)
 
 
-def _transport(uri: Uri) -> bytes:
-    """Return udp, tcp or tls (RFC 3261 §19.1.1, RFC 3263 §4.1); raises `Unreachable`.
-
-    sips is TLS in any case; ``transport=tls`` is the deprecated way to ask for it (§26.2.2).
-    """
-    asked = (uri.params.get(b"transport") or b"").lower()
-    if uri.scheme == b"sips" and asked in (b"", b"tcp", b"tls"):
-        return b"tls"
-    if uri.scheme == b"sips" or asked not in (b"", b"udp", b"tcp", b"tls"):
-        raise Unreachable(f"no transport {asked.decode('ascii', 'replace')} for {uri.raw!r}")
-    return asked or b"udp"
+def _means(bound: list[Bound]) -> Means:
+    """Return what we can send by: streams always, for a connection of ours needs no listener."""
+    transports = {one.listen.transport for one in bound} | {"tcp", "tls"}
+    families = {one.family for one in bound} or {socket.AF_INET}
+    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
+    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])

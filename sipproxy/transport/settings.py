@@ -50,3 +50,20 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     connect: float = 2.0  # an attempt by TCP
     handshake: float = 10.0  # of TLS, from the moment that TCP stands
     datagram: int = 1300  # larger requests go by TCP (RFC 3261 §18.1.1)
+    avoid: float = 30.0  # a next hop that failed is tried last this long
+    retry_after: float = 300.0  # or as long as its 503 asks for, up to this
+
+
+class Dns(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[dns]`` table: times in seconds."""
+
+    servers: tuple[str, ...] = ()  # address[:port]; none: those of /etc/resolv.conf
+    private: bool = False  # whether the DNS may give private addresses to foreign names
+    patience: float = 10.0  # for all that one request asks
+    timeouts: tuple[float, ...] = (1.0, 2.0, 3.0)  # for each server, round by round
+    hops: int = 8  # of one request
+    queries: int = 256  # under way at once; beyond: no way
+    cache: int = 4096  # answers that are kept
+    max_ttl: float = 86400.0  # and for how long at most
+    max_negative_ttl: float = 300.0  # that there is nothing (RFC 2308)
+    failure_ttl: float = 5.0  # that no server has answered

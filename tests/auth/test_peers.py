@@ -30,7 +30,7 @@ class PeersCase(TableCase):
         }
 
     def peers(self, inbound: Any = "listed") -> Peers:
-        return Peers(Federation(inbound), ROUTES, lambda host: self.names[host])
+        return Peers(Federation(inbound), ROUTES, lambda uri: self.names[uri.address])
 
 
 class ListedTest(PeersCase):

@@ -189,8 +189,14 @@ class ForeignTest(RouterCase):
     def test_ours(self) -> None:
         self.assertEqual(self.asked("sip:bob@example.test"), (None, None))
 
+    def test_abstract(self) -> None:
+        """RFC 3861: where they are is for the DNS to say."""
+        for uri in (b"im:carol@c.test", b"pres:carol@c.test"):
+            _, by_dns = self.asked(uri.decode())
+            self.assertEqual([(t.uri, t.hop) for t in by_dns], [(uri, None)])
+
     def test_no_host_to_go_to(self) -> None:
-        """§16.3 step 2: nobody has said where im: URIs of others are, but for a Route."""
-        self.refuses(416, self.asked, "im:carol@c.test")
-        _, by_dns = self.asked("im:carol@c.test", "Route: <sip:198.51.100.7;lr>")
+        """§16.3 step 2: nobody has said where other schemes lead, but for a Route."""
+        self.refuses(416, self.asked, "tel:+358")
+        _, by_dns = self.asked("tel:+358", "Route: <sip:198.51.100.7;lr>")
         self.assertEqual(len(by_dns), 1)

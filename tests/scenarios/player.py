@@ -9,7 +9,9 @@ from sipproxy.sip.message import Message, Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from sipproxy.testing import CONFIG, FakeClient, FakeServer, authorized, octets
+from tests.proxy.fakes import resolve
 from tests.scenarios.script import ABSENT, Step, Text, filled, matches, steps
+from tests.transport.zones import FakeDns
 
 OURS = "example.test"
 _party = re.compile(
@@ -93,6 +95,7 @@ class Player:
     def __init__(self, directory: str, path: Path) -> None:
         self.steps = list(steps(path))
         extra = "".join(step.block for step in self.steps if step.words == "config")
+        zone = "".join(step.block for step in self.steps if step.words == "dns")
         own, *tables = re.split(r"^(?=\[)", extra, maxsplit=1, flags=re.M)
         self.parties: dict[str, Party] = {}
         self.noted: dict[str, str] = {}
@@ -103,6 +106,8 @@ class Player:
             "\n".join([own, CONFIG, *tables]),
             {f"{user}@{OURS}": f"secret of {user}" for user in users},
         )
+        if zone:
+            resolve(self.server, FakeDns(zone))
 
     def play(self) -> None:
         """Take every step; AssertionError says which one was not as written."""
@@ -115,7 +120,7 @@ class Player:
             assert not party.unread(), f"{party.name} also received {_shown(party.unread())}"
 
     def _take(self, step: Step) -> None:
-        if step.words == "config":
+        if step.words in ("config", "dns"):
             return
         if match := _party(step.words):
             name, user, domain, host, port, transport, certified = match.groups()

@@ -8,6 +8,9 @@ body::
         [federation]
         inbound = "open"
 
+    dns:
+        b.test A 198.51.100.7
+
     alice is alice@example.test at 192.0.2.1 by udp
     bob is bob@example.test at 192.0.2.2:5062 by tcp
     peer is carol@b.test at 198.51.100.7 by tls certified as b.test
@@ -23,6 +26,9 @@ body::
     alice receives: 200 OK
     after 10 seconds
     alice receives nothing
+
+Where there is a zone, names of hosts are looked up in it (``tests/transport/zones.py`` says how it
+is written), else they are reached as if they were addresses.
 
 ``bob answers INVITE: 487`` answers the last request of that method, where another came after it.
 

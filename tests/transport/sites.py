@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from sipproxy.interfaces import then
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
@@ -128,9 +129,13 @@ class Site:
         assert isinstance(request, Request)
         self.layer.send(request, branch, flow, self)
 
+    def hops(self, uri: str) -> Any:
+        """Return the hops of a URI, or a Deferred of them."""
+        return self.network.hops(parse_uri(uri.encode()))
+
     def reach(self, uri: str, size: int = 500, near: Any = None) -> Any:
-        """Return the flow to a URI, or a Deferred of it."""
-        return self.network.reach(parse_uri(uri.encode()), size, near)
+        """Return the flow to the first hop of a URI, or a Deferred of it."""
+        return then(self.hops(uri), lambda found: self.network.reach(found[0], size, near))
 
 
 def message(via: str, number: int = 1, body: bytes = b"") -> bytes:
