@@ -1,4 +1,4 @@
-"""Servers that know each other, for tests of MESSAGEs between domains."""
+"""Servers that know each other, for tests between domains."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def route(domain: str, port: int, transport: str = "udp", address: str = HOST) -
 
 
 def server(
-    case: TestCase, domain: str, *routes: str, users: tuple[str, ...], port: int | None = None
+    case: TestCase, domain: str, *tables: str, users: tuple[str, ...], port: int | None = None
 ) -> Server:
-    """Start one of our servers with so little patience that a test can wait for it."""
-    extra = f"[proxy]\npatience = {PATIENCE}\n" + "".join(routes)
+    """Start one of our servers with routes, and so little patience that a test can wait for it."""
+    extra = f"[proxy]\npatience = {PATIENCE}\n" + "".join(tables)
     return Server(case, domain, users, extra, port)
 
 

@@ -204,8 +204,15 @@ class Server(Process):
         self.wait_for(self._answers, "the server's control socket")
         return self
 
+    def forgets(self) -> None:
+        """Wait until no transaction is left: none lacks an answer or an ACK."""
+        self.wait_for(lambda: not self._status()["transactions"], "the end of all transactions")
+
     def _answers(self) -> bool:
         try:
-            return bool(ask(self._data, "status")["pid"] == self.pid)
+            return bool(self._status()["pid"] == self.pid)
         except NotRunning:
             return False
+
+    def _status(self) -> dict[str, Any]:
+        return ask(self._data, "status")
