@@ -24,6 +24,8 @@ from sipproxy.store.accounts import AccountTable
 HOST = "127.0.0.1"
 DEADLINE = 30.0  # seconds that anything may take to happen
 ENDING = 15.0  # seconds that a process may take to end
+# What has ended absorbs repetitions for so long instead of 32 s (Timers D, J, L and M).
+LINGER = "[transactions]\nlinger = 4.0\n"
 _PORTS = itertools.count(20000 + os.getpid() % 80 * 150, 2)  # below the kernel's own choices
 
 

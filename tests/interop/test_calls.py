@@ -5,12 +5,11 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from tests.interop.federation import Kamailio, kamailio_port, route, server
-from tests.interop.processes import Server, free_port, needs
+from tests.interop.processes import LINGER, Server, free_port, needs
 from tests.interop.softphone import MD5_ONLY, Softphone
 
 ALICE, BOB = "alice@a.test", "bob@a.test"
-# What has ended absorbs repetitions for a second: a test cannot wait for 32 (Timers D, J, L, M).
-BRIEF = f"{MD5_ONLY}[transactions]\nlinger = 1.0\n"
+BRIEF = MD5_ONLY + LINGER
 
 
 def phone(case: TestCase, aor: str, peer: str, port: int, transport: str = "udp") -> Softphone:
