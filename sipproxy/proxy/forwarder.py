@@ -90,6 +90,7 @@ class Forwarder:
     def acknowledge(self, ack: Request, near: Flow, target: Target) -> None:
         """Forward the ACK to a 2xx, which has no transaction: it goes on as it came (§16.11)."""
         core = self._core
+        ack.stamp(near.host, near.port)  # no transaction did (§18.2.1, RFC 3581 §4)
         copy, hop = prepared(ack, target, 0, core.settings.max_forwards)
         salt = hashlib.blake2s(ack.via.branch + b"\0" + ack.call_id, digest_size=8).digest()
         Branch(core, copy, new_branch(salt), _Unanswered(), near).send(target.flow, hop)
