@@ -1,4 +1,4 @@
-"""Servers that know each other, for tests of MESSAGEs between domains."""
+"""Servers that know each other, for tests between domains."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def tls_listen(place: Path, domain: str, port: int, authority: Authority) -> str
 
 
 def server(
-    case: TestCase, domain: str, *routes: str, users: tuple[str, ...], port: int | None = None
+    case: TestCase, domain: str, *tables: str, users: tuple[str, ...], port: int | None = None
 ) -> Server:
     """Start one of our servers with so little patience that a test can wait for it.
 
-    ``routes`` may be any tables, but for ``[proxy]``.
+    ``tables`` may be any, but for ``[proxy]``.
     """
-    extra = f"[proxy]\npatience = {PATIENCE}\n" + "".join(routes)
+    extra = f"[proxy]\npatience = {PATIENCE}\n" + "".join(tables)
     return Server(case, domain, users, extra, port)
 
 

@@ -10,11 +10,9 @@ from twisted.trial.unittest import TestCase
 from tests.authority import Authority
 from tests.interop.federation import tls_listen
 from tests.interop.processes import Server, directory, free_port, needs, password, sipctl
-from tests.interop.softphone import Softphone
+from tests.interop.softphone import MD5_ONLY, Softphone
 
 ALICE, BOB = "alice@a.test", "bob@a.test"
-# Up to its library's version 1, baresip gives up when any challenge names another algorithm.
-MD5_ONLY = '[auth]\nalgorithms = ["MD5"]\n'
 
 
 class Conversation(TestCase):
