@@ -18,7 +18,8 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_host
 from sipproxy.sip.uri import canonical_host, parse_uri
 from sipproxy.transport.identity import sent_by
-from sipproxy.transport.settings import Limits, Listen
+from sipproxy.transport.lookup import parse_server
+from sipproxy.transport.settings import Dns, Limits, Listen, Tls
 
 DEFAULT_FILE = "sipproxy.toml"
 
@@ -56,11 +57,13 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     aliases: tuple[str, ...] = ()
     data: str = "var"
     auth: Auth = Auth()
+    tls: Tls = Tls()
     federation: Federation = Federation()
     route: tuple[Route, ...] = ()
     proxy: Proxy = Proxy()
     transactions: Transactions = Transactions()
     limits: Limits = Limits()
+    dns: Dns = Dns()
     components: Components = Components()
     plugin: dict[str, dict[str, Any]] = {}
 
@@ -71,7 +74,8 @@ class Config:
     def __init__(self, file: Path, settings: Settings) -> None:
         self.file = file
         self.settings = settings
-        self.data = file.resolve().parent / settings.data
+        self.home = file.resolve().parent
+        self.data = self.home / settings.data
 
     def error(self, key: str, problem: str) -> ConfigError:
         """Return the error that names this file."""
@@ -200,10 +204,26 @@ def _check(config: Config) -> None:
         raise config.error("listen", "nothing to listen on: add a [[listen]] table")
     for index, listen in enumerate(settings.listen):
         _check_listen(config, f"listen[{index}]", listen)
+        _check_files(config, f"listen[{index}]", listen)
+    if bool(settings.tls.client_certificate) != bool(settings.tls.client_private_key):
+        raise config.error("tls", "client_certificate and client_private_key need each other")
     taken = {canonical_host(name.encode()) for name in settings.domains}
     for index, route in enumerate(settings.route):
         _check_route(config, f"route[{index}]", route, taken)
+    _check_dns(config)
     _check_numbers(config)
+
+
+def _check_dns(config: Config) -> None:
+    dns = config.settings.dns
+    for index, server in enumerate(dns.servers):
+        try:
+            parse_server(server)
+        except ValueError:
+            problem = f'{server!r} is no address with a port: write "192.0.2.53:53" or "[::1]:53"'
+            raise config.error(f"dns.servers[{index}]", problem) from None
+    if not dns.timeouts or not all(0 < seconds < math.inf for seconds in dns.timeouts):
+        raise config.error("dns.timeouts", "needs times of more than 0 seconds: [1.0, 2.0, 3.0]")
 
 
 def _check_host(config: Config, key: str, name: str) -> None:
@@ -229,6 +249,14 @@ def _check_listen(config: Config, key: str, listen: Listen) -> None:
         raise config.error(f"{key}.advertise", f"{listen.advertise!r} is no host[:port]") from None
 
 
+def _check_files(config: Config, key: str, listen: Listen) -> None:
+    for name in ("certificate", "private_key"):
+        if listen.transport == "tls" and not getattr(listen, name):
+            raise config.error(f"{key}.{name}", "is missing; name the PEM file")
+        if listen.transport != "tls" and getattr(listen, name):
+            raise config.error(f"{key}.{name}", 'is for transport = "tls" alone: remove it')
+
+
 def _check_route(config: Config, key: str, route: Route, taken: set[bytes]) -> None:
     _check_host(config, f"{key}.domain", route.domain)
     domain = canonical_host(route.domain.encode())
@@ -240,16 +268,20 @@ def _check_route(config: Config, key: str, route: Route, taken: set[bytes]) -> N
         uri = parse_uri(route.to.encode())
     except SipError:
         uri = None
-    if uri is None or uri.scheme != b"sip":
+    if uri is None or uri.scheme not in (b"sip", b"sips"):
         raise config.error(f"{key}.to", f'{route.to!r} is no SIP URI: write "sip:HOST:PORT"')
-    if (uri.params.get(b"transport") or b"udp").lower() not in (b"udp", b"tcp"):
-        raise config.error(f"{key}.to", f"{route.to!r}: transport can be udp or tcp")
+    if (uri.params.get(b"transport") or b"tcp").lower() not in _TRANSPORTS[uri.scheme]:
+        names = b", ".join(_TRANSPORTS[uri.scheme]).decode()
+        raise config.error(f"{key}.to", f"{route.to!r}: transport can be {names}")
     for index, source in enumerate(route.from_):
         try:
             ip_network(source)
         except ValueError:
             problem = f"{source!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
             raise config.error(f"{key}.from[{index}]", problem) from None
+
+
+_TRANSPORTS = {b"sip": (b"udp", b"tcp", b"tls"), b"sips": (b"tcp", b"tls")}
 
 
 def _check_numbers(config: Config) -> None:
@@ -261,9 +293,13 @@ def _check_numbers(config: Config) -> None:
         raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
     positive = {
         "auth": (settings.auth, ["nonce_lifetime"]),
-        "proxy": (settings.proxy, ["patience", "next_group", "max_breadth", "max_forwards"]),
+        "proxy": (
+            settings.proxy,
+            ["patience", "longest_ring", "next_group", "max_breadth", "max_forwards"],
+        ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, _names(Limits)),
+        "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():
         for name in names:

@@ -49,10 +49,15 @@ class Target:
     ``hop`` (a URI), else to the URI, as RFC 3263 has it. ``is_user`` says that this is a user's own
     device, so that silence means 480 and not 504; ``past_routes`` that the flow is the way even
     where a Route names another; ``is_trusted`` that who is there may be told asserted identities
-    in spite of ``Privacy: id``. An INVITE is sent to the targets of the highest ``q`` first.
+    in spite of ``Privacy: id``. Targets of one ``instance`` (empty: none) are tried one after the
+    other, in the order given, the next after a 408, a 430 or none at all (RFC 5626 §7). ``q`` is
+    what the user prefers, 0.0 to 1.0 (RFC 3261 §20.10): an INVITE is sent to the highest first.
     """
 
-    __slots__ = ("flow", "hop", "is_trusted", "is_user", "past_routes", "q", "routes", "uri")
+    __slots__ = (
+        *("flow", "hop", "instance", "is_trusted", "is_user", "past_routes", "q"),
+        *("routes", "uri"),
+    )
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Target:
         hop: Uri | None = None,
         is_user: bool = False,
         past_routes: bool = False,
+        instance: bytes = b"",
         q: float = 1.0,
         is_trusted: bool = False,
     ) -> None:
@@ -70,9 +76,10 @@ class Target:
         self.flow = flow
         self.hop = hop
         self.past_routes = past_routes
-        self.q = q
         self.is_trusted = is_trusted
         self.is_user = is_user
+        self.instance = instance
+        self.q = q
 
 
 class Sender:
@@ -171,7 +178,10 @@ class IRequestHandler(Interface):
 
 
 class IRequestFilter(Interface):
-    """Looks at every request that passed authentication, before it is handled or routed."""
+    """Looks at every request that passed authentication, before it is handled or routed.
+
+    ACK and CANCEL pass no filter: they say nothing of their own.
+    """
 
     def request(request: Request, sender: Sender) -> Any:
         """Let the request pass by returning, or raise `SipError`; it may edit the request."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,18 +22,26 @@ from sipproxy.proxy.core import Core
 from sipproxy.proxy.front import Front
 from sipproxy.proxy.origin import Origin
 from sipproxy.proxy.senders import Senders
+from sipproxy.registrar.gruu import KEY_LENGTH, Gruus
 from sipproxy.sip.message import Request
+from sipproxy.sip.uri import parse_uri
 from sipproxy.store.accounts import Everybody
+from sipproxy.store.keys import kept_key
 from sipproxy.transaction.layer import TransactionLayer
 from sipproxy.transaction.parties import ClientUser
 from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.network import Network
+from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
+from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
+
+GRUU_KEY = "gruu.key"  # in the data directory
 
 
 class Entropy:
@@ -87,8 +96,7 @@ class Node:
             self.identity.sent,
             settings.limits.transactions,
         )
-        self.network = network(reactor, settings.limits, self.layer, self.ticker, self.random)
-        self.network.adopt(bound)
+        self.network = self._connected(network, bound)
         self.core = Core(
             settings.proxy,
             self.identity,
@@ -96,7 +104,7 @@ class Node:
             self.network,
             self.wheel,
             FlowTokens(self.random(32)),
-            Peers(settings.federation, settings.route, self.network.resolver.addresses),
+            Peers(settings.federation, settings.route, self.network.sources),
             self.random,
             self.ticker.ticks,
         )
@@ -108,6 +116,8 @@ class Node:
         """Build the components that the configuration names, in its order."""
         settings, names = self.settings, self.settings.components
         self._components = components
+        self.core.gruus = self._gruus()
+        self.identity.unveil = self.core.gruus.user
 
         def single(key: str, name: str, interface: type[Interface]) -> Any:
             return components.build(self, name, f"components.{key}", interface)
@@ -147,6 +157,27 @@ class Node:
         return Authenticator(
             self.settings.auth, self.credentials, self.identity.canonical, self.now, self.random
         )
+
+    def _gruus(self) -> Gruus:
+        """Return what makes GRUUs, with the key that they have outlived restarts by."""
+        try:
+            key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
+        except (OSError, ValueError) as error:
+            raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
+        return Gruus(key, time.time(), self.now)
+
+    def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
+        """Return the network around the layer, with the listeners' sockets."""
+        around = (self.layer, self.ticker, self.random, self._resolver())
+        found = network(self._reactor, self.settings.limits, *around)
+        found.contexts = _contexts(self.config)
+        found.adopt(bound)
+        return found
+
+    def _resolver(self, *dns: Any) -> Resolver:
+        """Return what knows names; those in ``[[route]]`` are the operator's own."""
+        own = [parse_uri(route.to.encode()).address for route in self.settings.route]
+        return Resolver(self._reactor, self.settings.dns, self.random, own, *dns)
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
@@ -198,3 +229,11 @@ class Node:
     def send(self, request: Request, user: ClientUser | None = None) -> None:
         """Send a request of ours wherever any request to its Request-URI goes."""
         self._origin.send(request, user)
+
+
+def _contexts(config: Config) -> Contexts:
+    """Return what handshakes are made with; raises `ConfigError`."""
+    try:
+        return Contexts(config.settings.listen, config.settings.tls, config.home)
+    except CertificateError as error:
+        raise config.error(error.key, error.problem) from None

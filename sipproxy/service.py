@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import socket
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl import socket as control
 from sipproxy.ctl.server import Commands
 from sipproxy.node import Node
+from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.sockets import BindError, bind_all, close_all
 
 DRAIN = 10.0  # seconds that open transactions have to finish in when the server stops
@@ -37,6 +39,7 @@ class SipService(Service):
         self._control = control_socket
         self._reactor = reactor
         self._port: Any = None
+        self._hangup: Any = None
 
     def startService(self) -> None:
         """Serve."""
@@ -49,7 +52,22 @@ class SipService(Service):
         self._port = self._reactor.adoptStreamPort(self._control.fileno(), socket.AF_UNIX, commands)
         Path(self._control.getsockname()).chmod(0o600)  # the reactor opens what it adopts to all
         listening = ", ".join(f"{x.transport} {x.address}:{x.port}" for x in self.node.listens)
+        self._hangup = signal.signal(signal.SIGHUP, self._hung_up)
         self.node.log.info("serving {domains} on {on}", domains=self._domains(), on=listening)
+
+    def _hung_up(self, *_: object) -> None:
+        """SIGHUP: certificates are read anew, in the reactor's own time."""
+        self._reactor.callFromThread(self.reload_certificates)
+
+    def reload_certificates(self) -> None:
+        """Read certificates anew, and keep what there was where they cannot be used."""
+        try:
+            self.node.network.contexts.reload()
+        except CertificateError as error:
+            problem = self.node.config.error(error.key, error.problem)
+            self.node.log.error("{problem}; nothing changed", problem=problem)
+        else:
+            self.node.log.info("certificates are read anew")
 
     def _domains(self) -> str:
         return ", ".join(self.node.settings.domains)
@@ -58,6 +76,7 @@ class SipService(Service):
     def stopService(self) -> Any:
         """Refuse new work, let open transactions finish, then close everything, in this order."""
         Service.stopService(self)
+        signal.signal(signal.SIGHUP, self._hangup or signal.SIG_DFL)
         self.node.front.is_draining = True
         deadline = self._reactor.seconds() + DRAIN
         while self.node.layer.unanswered and self._reactor.seconds() < deadline:

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from sipproxy.sip.uri import Uri
 from sipproxy.store.accounts import AccountTable
 from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.network import Network
-from sipproxy.transport.resolver import Unreachable
+from sipproxy.transport.resolver import Hop, Means, Unreachable
+from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK
 
 CONFIG = """
@@ -51,6 +52,8 @@ class FakeFlow:
         self.via_transport = transport.upper().encode()
         self.reliable = transport != "udp"
         self.is_open = True
+        self.proven_domains: frozenset[bytes] = frozenset()  # of the certificate, with TLS
+        self.heard_at = 0.0
         self.sent_by = SentBy(self.via_transport, b"127.0.0.1", 5060)
         self.sent: list[bytes] = []
         self._watchers: dict[Callable[[], None], None] = {}
@@ -91,24 +94,45 @@ class FakeFlow:
 
 
 class FakeNetwork(Network):
-    """Reaches whom the test has put there, by (transport, host, port)."""
+    """Reaches whom the test has put there, by (transport, host, port).
+
+    Names are hosts like others, unless ``is_resolving``: then ``resolver`` says what they are.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         Network.__init__(self, *arguments)
         self.peers: dict[tuple[str, str, int], FakeFlow] = {}
         self.pending: dict[tuple[str, str, int], Deferred[Any]] = {}
+        self.is_resolving = False
 
-    def reach(self, uri: Uri, size: int, near: Any = None) -> Any:
-        """Return the flow of a peer, a Deferred from ``pending``, or raise `Unreachable`."""
+    def adopt(self, bound: Iterable[Bound]) -> None:
+        """Have what a network with listeners has."""
+        Network.adopt(self, bound)
+        self.means = Means(("udp", "tcp", "tls"))
+
+    def hops(self, uri: Uri) -> Any:
+        """Return the host as written, whatever it is; else the DNS of the test is asked."""
+        if self.is_resolving:
+            return Network.hops(self, uri)
         asked = (uri.params.get(b"transport") or b"udp").decode("ascii", "replace").lower()
-        large = asked == "udp" and size > self.limits.datagram
-        for transport in ("tcp", "udp") if large else (asked,):
-            key = (transport, uri.address, uri.effective_port)
+        if uri.scheme == b"sips":
+            asked = "tls"
+        return [Hop(asked, uri.address, uri.effective_port, uri.address)]
+
+    def sources(self, uri: Uri) -> Any:
+        """Return the host as written, or what the DNS of the test says."""
+        return Network.sources(self, uri) if self.is_resolving else [uri.address]
+
+    def reach(self, hop: Hop, size: int, near: Any = None) -> Any:
+        """Return the flow of a peer, a Deferred from ``pending``, or raise `Unreachable`."""
+        large = hop.transport == "udp" and size > self.limits.datagram
+        for transport in ("tcp", "udp") if large else (hop.transport,):
+            key = (transport, hop.address, hop.port)
             if key in self.pending:
                 return self.pending[key]
             if key in self.peers:
                 return self.peers[key]
-        raise Unreachable(f"nobody at {uri.raw!r}")
+        raise Unreachable(f"nobody at {hop}")
 
     def name(self, flow: Any) -> bytes:
         """Return what `find` knows a flow by again."""
@@ -193,6 +217,7 @@ class FakeServer:
 
     def deliver(self, data: bytes, flow: FakeFlow) -> None:
         """Let octets arrive, as one datagram or as one message of a stream."""
+        flow.heard_at = self.clock.rightNow
         self.node.layer.datagram(data, flow)
 
     def advance(self, seconds: float) -> None:

@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, domains, federation, limits, listen, plugin, proxy, route, "
-    "transactions"
+    "aliases, auth, components, data, dns, domains, federation, limits, listen, plugin, proxy, "
+    "route, tls, transactions"
 )
 WILDCARD = (
     "listen[0].advertise: is required where address is a wildcard: the host[:port] that peers "
@@ -94,7 +94,8 @@ FAULTS = {
     ),
     "listen: an unknown key": (
         listen(adress='"::1"'),
-        "listen[0].adress: unknown key; remove it, or use: address, advertise, port, transport",
+        "listen[0].adress: unknown key; remove it, or use: address, advertise, "
+        "certificate, port, private_key, transport",
     ),
     "listen: in the second": (
         GOOD + '[[listen]]\ntransport = "udp"',
@@ -102,7 +103,7 @@ FAULTS = {
     ),
     "listen: a transport that is none": (
         listen(transport='"sctp"'),
-        "listen[0].transport: 'sctp' is none of 'udp', 'tcp'",
+        "listen[0].transport: 'sctp' is none of 'udp', 'tcp', 'tls'",
     ),
     "listen: a name": (
         listen(address='"localhost"'),
@@ -180,8 +181,32 @@ FAULTS = {
         "route[0].to: 'b.test' is no SIP URI: write \"sip:HOST:PORT\"",
     ),
     "route: a transport that there is none of": (
-        route(to='"sip:b.test;transport=tls"'),
-        "route[0].to: 'sip:b.test;transport=tls': transport can be udp or tcp",
+        route(to='"sip:b.test;transport=sctp"'),
+        "route[0].to: 'sip:b.test;transport=sctp': transport can be udp, tcp, tls",
+    ),
+    "route: sips by UDP": (
+        route(to='"sips:b.test;transport=udp"'),
+        "route[0].to: 'sips:b.test;transport=udp': transport can be tcp, tls",
+    ),
+    "listen: TLS without a certificate": (
+        listen(transport='"tls"', private_key='"a.key"'),
+        "listen[0].certificate: is missing; name the PEM file",
+    ),
+    "listen: TLS without a key": (
+        listen(transport='"tls"', certificate='"a.pem"'),
+        "listen[0].private_key: is missing; name the PEM file",
+    ),
+    "listen: a certificate without TLS": (
+        listen(certificate='"a.pem"'),
+        'listen[0].certificate: is for transport = "tls" alone: remove it',
+    ),
+    "tls: a certificate without its key": (
+        GOOD + '[tls]\nclient_certificate = "a.pem"',
+        "tls: client_certificate and client_private_key need each other",
+    ),
+    "tls: whom to ask": (
+        GOOD + '[tls]\nverify_clients = "always"',
+        "tls.verify_clients: 'always' is none of 'none', 'request', 'require'",
     ),
     "route: a source that is none": (
         route(**{"from": '["192.0.2.1", "10.0.0.1/8"]'}),
@@ -194,8 +219,8 @@ FAULTS = {
     ),
     "proxy: an unknown key": (
         GOOD + "[proxy]\npriority = 1",
-        "proxy.priority: unknown key; remove it, or use: filters, handlers, max_breadth, "
-        "max_forwards, next_group, patience, ring, routers",
+        "proxy.priority: unknown key; remove it, or use: filters, handlers, longest_ring, "
+        "max_breadth, max_forwards, next_group, patience, ring, routers",
     ),
     "proxy: a filter that is no name": (
         GOOD + '[proxy]\nfilters = ["a", 1]',
@@ -228,6 +253,28 @@ FAULTS = {
     "limits: nothing": (
         GOOD + "[limits]\nbody = 0",
         "limits.body: has to be more than 0, and finite",
+    ),
+    "dns: no server": (
+        GOOD + '[dns]\nservers = ["192.0.2.53", "ns.test"]',
+        """dns.servers[1]: 'ns.test' is no address with a port: write "192.0.2.53:53" or """
+        '"[::1]:53"',
+    ),
+    "dns: no port": (
+        GOOD + '[dns]\nservers = ["192.0.2.53:0"]',
+        """dns.servers[0]: '192.0.2.53:0' is no address with a port: write "192.0.2.53:53" or """
+        '"[::1]:53"',
+    ),
+    "dns: no time": (
+        GOOD + "[dns]\ntimeouts = []",
+        "dns.timeouts: needs times of more than 0 seconds: [1.0, 2.0, 3.0]",
+    ),
+    "dns: no time at all": (
+        GOOD + "[dns]\ntimeouts = [1.0, 0.0]",
+        "dns.timeouts: needs times of more than 0 seconds: [1.0, 2.0, 3.0]",
+    ),
+    "dns: no hops": (
+        GOOD + "[dns]\nhops = 0",
+        "dns.hops: has to be more than 0, and finite",
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
@@ -303,6 +350,11 @@ class Values(SynchronousTestCase):
     def test_defaults(self) -> None:
         settings = parse(Path("s.toml"), GOOD).settings
         self.assertEqual(settings.listen[0].port, 5060)
+
+    def test_port_of_tls(self) -> None:
+        files = {"certificate": '"a.pem"', "private_key": '"a.key"'}
+        settings = parse(Path("s.toml"), listen(transport='"tls"', **files)).settings
+        self.assertEqual(settings.listen[0].port, 5061)
         self.assertTrue(settings.auth.required)
         self.assertEqual(settings.auth.algorithms, ("SHA-256", "MD5"))
         self.assertEqual(settings.federation.inbound, "listed")

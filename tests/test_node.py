@@ -12,10 +12,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from sipproxy import interfaces, node
-from sipproxy.config import parse
-from sipproxy.node import Entropy, Node
+from sipproxy.config import ConfigError, parse
+from sipproxy.node import GRUU_KEY, Entropy, Node
+from sipproxy.registrar.binding import Binding
 from sipproxy.sip.errors import SipError
+from sipproxy.sip.headers import parse_name_addr
 from sipproxy.sip.message import Request, Response
+from sipproxy.sip.uri import parse_uri
 from sipproxy.store.accounts import Accounts, Everybody
 from sipproxy.testing import CONFIG, FakeServer
 from sipproxy.transport.resolver import Unreachable
@@ -176,6 +179,22 @@ class Host(SynchronousTestCase):
         config = parse(Path(self.mktemp(), "s.toml"), CONFIG)
         Node(config, [], clock)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_the_key_of_gruus_is_kept(self) -> None:
+        """RFC 5627: what was given before a restart is ours after it."""
+        config = parse(Path(self.mktemp(), "s.toml"), CONFIG)
+        first, second = (Node(config, [], Clock()) for _ in "ab")
+        key = config.data / GRUU_KEY
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        instance = first.core.gruus.begin(b"urn:x:1", 0, b"1", [], 60.0)
+        contact = parse_name_addr(b"<sip:a@h.test>")
+        binding = Binding(contact, b"", 1.0, 1.0, b"1", 1, (), None, instance)
+        uri = parse_uri(first.core.gruus.temporary(b"sip", b"alice@example.test", binding))
+        self.assertEqual(second.identity.canonical(uri), b"alice@example.test")
+        key.write_bytes(b"short")
+        error = self.assertRaises(ConfigError, Node, config, [], Clock())
+        self.assertEqual(error.key, "data")
+        self.assertIn("gruu.key is damaged: remove it", str(error))
 
     def test_respond(self) -> None:
         phone = self.server.client("192.0.2.1")

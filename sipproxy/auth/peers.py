@@ -9,6 +9,7 @@ from typing import Any
 from sipproxy.auth.settings import Federation, Route
 from sipproxy.interfaces import then
 from sipproxy.sip.uri import Uri, canonical_host, parse_uri
+from sipproxy.transport.certificates import NOBODY, NextHop
 
 Network = IPv4Network | IPv6Network
 
@@ -22,25 +23,25 @@ class Peer:
     def __init__(self, route: Route) -> None:
         self.domain = canonical_host(route.domain.encode("idna"))
         self.is_trusted = route.trusted
-        self.hop: Uri = parse_uri(route.to.encode())
+        self.hop: Uri = NextHop(parse_uri(route.to.encode()), self.domain)
         self.sources: tuple[Network, ...] = tuple(ip_network(text) for text in route.from_)
 
 
 class Peers:
     """The federation policy.
 
-    ``addresses`` resolves a host name, now or later: where an entry names no source, those of its
-    next hop may speak for the domain.
+    ``sources`` gives the addresses of a URI, now or later: where an entry names no source, those
+    of its next hops may speak for the domain.
     """
 
     def __init__(
         self,
         federation: Federation,
         routes: Iterable[Route],
-        addresses: Callable[[str], Any],
+        sources: Callable[[Uri], Any],
     ) -> None:
         self._inbound = federation.inbound
-        self._addresses = addresses
+        self._sources = sources
         self._peers = {peer.domain: peer for peer in map(Peer, routes)}
 
     def hop(self, domain: bytes) -> Uri | None:
@@ -48,25 +49,31 @@ class Peers:
         peer = self._peers.get(domain)
         return None if peer is None else peer.hop
 
-    def may_send(self, domain: bytes, source: bytes) -> Any:
-        """Tell whether a foreign domain may send to our users from an address, or a Deferred."""
+    def may_send(self, domain: bytes, source: bytes, proven: frozenset[bytes] = NOBODY) -> Any:
+        """Tell whether a foreign domain may send to our users from an address, or a Deferred.
+
+        ``proven`` are the domains of the sender's certificate. It takes the place of the address,
+        and speaks for no other domain (RFC 3261 §26.3.2.2, RFC 5922 §7.4).
+        """
+        if proven and domain not in proven:
+            return False
         if self._inbound != "listed":
             return self._inbound == "open"
-        return self._speaks_for(domain, source)
+        return self._speaks_for(domain, source, proven)
 
     def is_trusted(self, domain: bytes) -> bool:
         """Tell whether asserted identities are told to a foreign domain (RFC 3324 §2.3)."""
         peer = self._peers.get(domain)
         return peer is not None and peer.is_trusted
 
-    def believes(self, domain: bytes, source: bytes) -> Any:
-        """Tell whether an address is that of a trusted domain, or return a Deferred of it."""
-        return self.is_trusted(domain) and self._speaks_for(domain, source)
+    def believes(self, domain: bytes, source: bytes, proven: frozenset[bytes] = NOBODY) -> Any:
+        """Tell whether a sender is a trusted domain, or return a Deferred of it."""
+        return self.is_trusted(domain) and self._speaks_for(domain, source, proven)
 
-    def _speaks_for(self, domain: bytes, source: bytes) -> Any:
+    def _speaks_for(self, domain: bytes, source: bytes, proven: frozenset[bytes]) -> Any:
         peer = self._peers.get(domain)
-        if peer is None:
-            return False
+        if peer is None or proven:
+            return peer is not None and domain in proven
         address = ip_address(source.decode("ascii").partition("%")[0])
         if peer.sources:
             return any(address in network for network in peer.sources)
@@ -74,7 +81,7 @@ class Peers:
         def among(found: list[str]) -> bool:
             return str(address) in found
 
-        result = then(self._addresses(peer.hop.address), among)
+        result = then(self._sources(peer.hop), among)
         if not isinstance(result, bool):
             result.addErrback(lambda _: False)  # a name without addresses speaks from nowhere
         return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import time
 
 from sipproxy.sip.digest import credentials, named_algorithm
@@ -21,10 +22,28 @@ class NoAnswer(Exception):
     """Nothing came in time; the text says what was waited for."""
 
 
-class Client:
-    """One user with a socket of its own: registers, sends MESSAGEs and receives them."""
+def unverified() -> ssl.SSLContext:
+    """Return what a client uses that has the server's address from its own configuration."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
-    def __init__(self, transport: str, server: tuple[str, int], aor: str, password: str) -> None:
+
+class Client:
+    """One user with a socket of its own: registers, sends MESSAGEs and receives them.
+
+    ``context`` is for TLS alone.
+    """
+
+    def __init__(
+        self,
+        transport: str,
+        server: tuple[str, int],
+        aor: str,
+        password: str,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.aor = aor
         self.password = password
         self.transport = transport
@@ -35,6 +54,8 @@ class Client:
         self._socket.settimeout(PATIENCE)
         try:
             self._socket.connect(server)
+            if transport == "tls":
+                self._socket = (context or unverified()).wrap_socket(self._socket)
         except OSError:
             self._socket.close()
             raise
@@ -57,17 +78,17 @@ class Client:
         """Register our contact, or with 0 end the binding."""
         domain = self.aor.rpartition("@")[2].encode()
         user = self.aor.rpartition("@")[0].encode()
-        suffix = b"" if self.transport == "udp" else b";transport=tcp"
+        suffix = b"" if self.transport == "udp" else b";transport=" + self.transport.encode()
         contact = b"<sip:%s@%s%s>;expires=%d" % (user, self.address, suffix, expires)
         headers = [(b"Contact", contact)]
         return self.authenticated(b"REGISTER", b"sip:" + domain, self.aor, headers)
 
-    def message(self, to: str, body: bytes, challenged: bool) -> bytes:
+    def message(self, to: str, body: bytes, challenged: bool, scheme: bytes = b"sip") -> bytes:
         """Send a MESSAGE, with credentials if it is to be challenged, and return its branch.
 
         The answer is waited for with `final`, for its receiver has to act before it comes.
         """
-        uri = b"sip:" + to.encode()
+        uri = scheme + b":" + to.encode()
         headers = [(b"Content-Type", b"text/plain;charset=UTF-8")]
         if not challenged:
             return self.send(b"MESSAGE", uri, to, headers, body)

@@ -211,6 +211,15 @@ def bindings(context: click.Context, aor: str | None, as_json: bool) -> None:
     show(list(rows), as_json, "no bindings")
 
 
+@main.command("reload-certificates")
+@as_json
+@click.pass_context
+def reload_certificates(context: click.Context, as_json: bool) -> None:
+    """Let a running server read its certificates anew; connections stay."""
+    rows: Iterable[dict[str, Any]] = _ask(context, "reload-certificates")
+    show(list(rows), as_json, "no certificates: no listener has TLS")
+
+
 @main.command("try")
 @click.pass_context
 def try_(context: click.Context) -> None:

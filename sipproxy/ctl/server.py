@@ -14,6 +14,7 @@ from sipproxy import __version__
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
+from sipproxy.transport.certificates import CertificateError
 
 
 class _Mistake(Exception):
@@ -57,6 +58,7 @@ class Commands(Factory):
             "status": self._status,
             "bindings": self._bindings,
             "reload-accounts": self._reload_accounts,
+            "reload-certificates": self._reload_certificates,
         }
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
@@ -107,3 +109,12 @@ class Commands(Factory):
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
         reload()
+
+    def _reload_certificates(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        contexts = self.node.network.contexts
+        try:
+            contexts.reload()
+        except CertificateError as error:
+            raise _Mistake(f"{self.node.config.error(error.key, error.problem)}; nothing changed")
+        self.node.log.info("certificates are read anew")
+        return [pair.describe() for pair in contexts.pairs]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from sipproxy.config import Config
-from sipproxy.ctl.client import Client, NoAnswer
+from sipproxy.ctl.client import Client, NoAnswer, unverified
 from sipproxy.ctl.socket import NotRunning, Refused, ask
 from sipproxy.store.accounts import AccountError, AccountTable
 
@@ -90,7 +91,8 @@ class Trial:
         clients: list[Client] = []
         try:
             for aor, password in users:
-                make = partial(Client, listen["transport"], server, aor, password)
+                context = self._context() if listen["transport"] == "tls" else None
+                make = partial(Client, listen["transport"], server, aor, password, context)
                 clients.append(self._step(f"{place}: a client has a socket", make))
             self._talk(place, *clients)
         except Failed:
@@ -99,6 +101,15 @@ class Trial:
             for client in clients:
                 client.close()
         return True
+
+    def _context(self) -> ssl.SSLContext:
+        """Return what our clients connect with: as ourselves where certificates are asked for."""
+        context, settings = unverified(), self._config.settings
+        if settings.tls.verify_clients != "none":
+            listen = next(one for one in settings.listen if one.transport == "tls")
+            home = self._config.home
+            context.load_cert_chain(home / listen.certificate, home / listen.private_key)
+        return context
 
     def _talk(self, place: str, a: Client, b: Client) -> None:
         self._step(f"{place}: OPTIONS is answered", partial(_options, a))

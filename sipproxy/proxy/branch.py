@@ -1,19 +1,19 @@
-"""One copy of a request on its way: the flow is found, then its transaction made (§16.6)."""
+"""One copy of a request on its way: by a flow, or to the hops of a URI (RFC 3261 §16.6)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.python.failure import Failure
-
-from sipproxy.interfaces import Target, is_deferred
+from sipproxy.interfaces import Target
+from sipproxy.proxy.attempts import Attempts
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.loops import renewed_branch
 from sipproxy.proxy.passage import RecordRoute
 from sipproxy.proxy.routing import next_route, put_routes
+from sipproxy.proxy.secure import is_secure, is_sips, secured
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri
 from sipproxy.transaction.parties import ClientUser
-from sipproxy.transport.resolver import Unreachable
 
 if TYPE_CHECKING:
     from sipproxy.transaction.client import ClientTransaction
@@ -31,8 +31,12 @@ class BranchUser(ClientUser, Protocol):
     def is_over(self) -> bool:
         """Whether nobody waits for an answer any more."""
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the branch is cancelled, and only its end is waited for."""
+
     def sent(self, client: ClientTransaction) -> None:
-        """The branch has its transaction."""
+        """The branch has its transaction, or another one where a hop has failed."""
 
     def branch_failed(self) -> None:
         """The branch could not be sent."""
@@ -65,47 +69,45 @@ class Branch:
         self._known = False
 
     def send(self, flow: Flow | None, hop: Uri | None) -> None:
-        """Send by what leads to ``hop``, once it is there; by ``flow`` where there is none."""
-        if hop is None:
+        """Send to the hops that ``hop`` stands for; by ``flow`` where there is none.
+
+        A request to a sips URI goes by TLS, whatever leads there (§16.6 step 7).
+        """
+        if is_sips(self.copy.raw_uri):
+            hop = hop and secured(hop)
+            if hop is None and not is_secure(flow):
+                self._core.log.info("{copy} not sent: sips goes by TLS only", copy=self.copy)
+                self._user.branch_failed()
+                return
+        if hop is not None:
+            Attempts(self._core, self, self._user, length(self.copy), self._near).find(hop)
+        elif not self._user.is_over:
             self._known = True
-            self._start(flow)
-            return
-        try:
-            found: Any = self._core.network.reach(hop, length(self.copy), self._near)
-        except Unreachable as problem:
-            self._failed(problem)
-            return
-        if is_deferred(found):
-            found.addCallback(self._start).addErrback(self._no_flow)
-        else:
-            self._start(found)
+            client = self.start(flow, self._user)
+            if client is not None:
+                self._user.sent(client)
 
-    def _no_flow(self, failure: Failure) -> None:
-        if isinstance(failure.value, Unreachable):
-            self._failed(failure.value)
-        else:
-            self._core.log.failure("while sending {copy}", failure, copy=self.copy)
-            self._user.branch_failed()
+    def start(self, flow: Any, user: ClientUser, is_last: bool = True) -> ClientTransaction | None:
+        """Send the copy in a transaction of its own; an ACK has none.
 
-    def _failed(self, problem: Unreachable) -> None:
-        self._core.log.info("{copy} not sent: {problem}", copy=self.copy, problem=problem)
-        self._user.branch_failed()
-
-    def _start(self, flow: Any) -> None:
-        if self._user.is_over:
-            return
-        copy, our = self.copy, flow.sent_by
+        Where it is not the last, the next one is sent as this copy was, with a new branch (RFC 3263
+        §4.3).
+        """
+        copy, our, branch = self.copy, flow.sent_by, self._branch
+        if not is_last:
+            self.copy = copy.copy()
+            self._branch = renewed_branch(branch, self._core.random(8))
         if self._record_route is not None:
             for value in self._record_route.values(flow, self._known):
                 copy.push(b"Record-Route", value)
         if flow.reliable and b"content-length" not in copy.names:
             copy.append(b"Content-Length", b"%d" % len(copy.body))  # step 9
-        via = (flow.via_transport, our.host, our.port, self._branch)
+        via = (flow.via_transport, our.host, our.port, branch)
         copy.insert(0, b"Via", b"SIP/2.0/%s %s:%d;branch=%s" % via)
         if copy.method == b"ACK":  # to a 2xx: it has no transaction (§17.1.1.3)
             flow.send(copy.encode())
-            return
-        self._user.sent(self._core.layer.send(copy, self._branch, flow, self._user))
+            return None
+        return self._core.layer.send(copy, branch, flow, user)
 
 
 def prepared(
@@ -129,10 +131,12 @@ def prepared(
         return copy, None
     if route is None:
         return copy, target.hop or copy.uri
-    if not route.uri.is_loose_router:  # a strict router wants itself in the Request-URI
+    hop = route.uri
+    if not hop.is_loose_router:  # a strict router wants itself in the Request-URI
         put_routes(copy, [*copy.values(b"route")[1:], b"<" + copy.raw_uri + b">"])
+        hop = secured(hop) if is_sips(copy.raw_uri) else hop
         copy.retarget(route.raw_uri)
-    return copy, route.uri
+    return copy, hop
 
 
 def length(copy: Request) -> int:

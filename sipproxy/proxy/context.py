@@ -69,6 +69,8 @@ class ResponseContext:
         """Whether the final answer has been sent."""
         return self._server is None
 
+    is_leaving = False  # what is no INVITE is not cancelled
+
     def sent(self, client: ClientTransaction) -> None:
         """A branch was started."""
         if not self.is_over:

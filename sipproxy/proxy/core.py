@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sipproxy.auth.peers import Peers
     from sipproxy.interfaces import ICredentialStore
     from sipproxy.proxy.settings import Proxy
+    from sipproxy.registrar.gruu import Gruus
     from sipproxy.transaction.layer import TransactionLayer
     from sipproxy.transaction.server import ServerTransaction
     from sipproxy.transaction.wheel import Wheel
@@ -48,6 +49,7 @@ class Core:
         self.peers = peers
         self.random = random
         self.ticks = ticks
+        self.gruus: Gruus
         self.location: ILocation
         self.credentials: ICredentialStore
         self.response_filters: list[IResponseFilter] = []
@@ -68,24 +70,31 @@ class Core:
     def refuse(self, request: Request, server: ServerTransaction, error: SipError) -> None:
         """Answer a request with what an error says."""
         response = error_response(request, error, self.layer.tag(request))
-        server.refuse(self._filtered(request, server, response))
+        refusal = self._filtered(request, server, response)
+        if refusal is not None:
+            server.refuse(refusal)
 
     def respond_with(self, request: Request, server: ServerTransaction, response: Response) -> None:
         """Send a response upstream, through the filters in their order."""
-        server.respond(self._filtered(request, server, response))
+        answer = self._filtered(request, server, response)
+        if answer is not None:
+            server.respond(answer)
 
     def _filtered(
         self, request: Request, server: ServerTransaction, response: Response
-    ) -> Response:
+    ) -> Response | None:
         """Return a response as the filters leave it.
 
-        Where one of them fails nobody knows what it was to hide: 500 goes in its place.
+        Where one of them fails nobody knows what it was to hide: 500 goes in its place, and in that
+        of a provisional one nothing.
         """
         try:
             for looks in self.response_filters:
                 looks.response(response, request)
         except Exception:
             self.log.failure("a bug, met by {octets!r}", octets=response.encode())
+            if response.status < 200:
+                return None
             response = make_response(request, 500, self.layer.tag(request))
         if server.path.reliable and b"content-length" not in response.names:
             response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sipproxy.auth.asserted import ASSERTED, assert_identity, is_private
@@ -14,6 +15,7 @@ from sipproxy.interfaces import IForwarder, Sender, Target
 from sipproxy.proxy.branch import DIALOG_FORMING, Branch, BranchUser, prepared
 from sipproxy.proxy.context import ResponseContext
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.instances import first_of_each
 from sipproxy.proxy.invite import NOBODY, InviteContext, Leg
 from sipproxy.proxy.loops import breadth, new_branch, refuse_loop, second_part, shares
 from sipproxy.proxy.passage import RecordRoute
@@ -37,7 +39,12 @@ class Outgoing:
     )
 
     def __init__(
-        self, core: Core, request: Request, sender: Sender, near: Flow | None, is_forked: bool
+        self,
+        core: Core,
+        request: Request,
+        sender: Sender,
+        near: Flow | None,
+        targets: Sequence[Target],
     ) -> None:
         self._core = core
         self._request = request
@@ -45,13 +52,13 @@ class Outgoing:
         self._is_asserted = assert_identity(request, sender)
         self._is_private = self._is_asserted and is_private(request)
         self._second = b""
-        if is_forked:  # RFC 5393 §4.1
+        if len(targets) > 1:  # RFC 5393 §4.1
             self._second = second_part(request)
             refuse_loop(request, self._second, core.identity)
         self._breadth = breadth(request, core.settings.max_breadth)
         self._record_route = None
         if request.method in DIALOG_FORMING and near is not None:
-            self._record_route = RecordRoute(core, request, sender, near)
+            self._record_route = RecordRoute(core, request, sender, near, targets[0].past_routes)
 
     def send(self, targets: Sequence[Target], users: Sequence[BranchUser]) -> None:
         """Send the request to several targets at once, which share its breadth."""
@@ -90,7 +97,8 @@ class Forwarder:
     ) -> None:
         """Forward a request to all targets; raises `SipError` 440 or 482."""
         near = transaction.flow
-        outgoing = Outgoing(self._core, request, sender, near, len(targets) > 1)
+        targets = first_of_each(targets)
+        outgoing = Outgoing(self._core, request, sender, near, targets)
         if isinstance(transaction, InviteServer):
             Invitation(self._core, outgoing).start(request, transaction, targets)
             return
@@ -103,8 +111,7 @@ class Forwarder:
         """Forward the ACK to a 2xx, which has no transaction: it goes on as it came (§16.11)."""
         core = self._core
         copy, hop = prepared(ack, target, 0, core.settings.max_forwards)
-        salt = hashlib.blake2s(ack.via.branch + b"\0" + ack.call_id, digest_size=8).digest()
-        Branch(core, copy, new_branch(salt), _Unanswered(), near).send(target.flow, hop)
+        Branch(core, copy, new_branch(_likeness(ack)), _Unanswered(), near).send(target.flow, hop)
 
     # Upstream
 
@@ -128,6 +135,7 @@ class Invitation:
     def __init__(self, core: Core, outgoing: Outgoing) -> None:
         self._core = core
         self._outgoing = outgoing
+        self._end = core.wheel.now + core.ticks(core.settings.longest_ring)
 
     def start(self, request: Request, server: InviteServer, targets: Sequence[Target]) -> None:
         """Begin to ring; raises `SipError` 487 where the caller has given up meanwhile."""
@@ -149,19 +157,25 @@ class Invitation:
         self._core.layer.cancel(client, user)
 
     def ring(self, sleeper: Sleeper) -> None:
-        """Wake in Timer C (§16.6 step 11)."""
-        self._wake(sleeper, self._core.settings.ring)
+        """Wake in Timer C (§16.6 step 11), or when it has rung for longer than anything may."""
+        wheel = self._core.wheel
+        ring = self._core.ticks(self._core.settings.ring)
+        wheel.wake(sleeper, max(1, min(ring, self._end - wheel.now)))
 
     def next_group(self, sleeper: Sleeper) -> None:
         """Wake when others are to be tried."""
-        self._wake(sleeper, self._core.settings.next_group)
+        self._core.wheel.wake(sleeper, self._core.ticks(self._core.settings.next_group))
 
     def leave(self, sleeper: Sleeper) -> None:
         """Wake when a branch that was cancelled has had its time (§9.1: 64*T1)."""
         self._core.wheel.wake(sleeper, self._core.layer.timers.timeout)
 
-    def _wake(self, sleeper: Sleeper, seconds: float) -> None:
-        self._core.wheel.wake(sleeper, self._core.ticks(seconds))
+    def failed(self, error: Exception) -> int:
+        """Return what is said of branches that could not be made; a bug is logged."""
+        if isinstance(error, SipError):
+            return error.status
+        self._core.log.failure("a bug, met by an INVITE", Failure(error))
+        return 500
 
     def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
         """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
@@ -177,6 +191,13 @@ class Invitation:
         self._core.wheel.forget(sleeper)
 
 
+def _likeness(ack: Request) -> bytes:
+    """Return what is the same whenever the same ACK comes (§16.11)."""
+    number = b"%d" % ack.cseq.number
+    parts = (ack.via.branch, ack.from_.tag or b"", ack.to.tag or b"", ack.call_id, number)
+    return hashlib.blake2s(b"\0".join((*parts, ack.raw_uri)), digest_size=8).digest()
+
+
 def _preference(target: Target) -> float:
     return target.q
 
@@ -184,7 +205,7 @@ def _preference(target: Target) -> float:
 class _Unanswered:
     """Who sends what nobody answers."""
 
-    is_over = False
+    is_over = is_leaving = False
 
     def sent(self, client: Any) -> None:
         """It has left."""

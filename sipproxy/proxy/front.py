@@ -20,6 +20,7 @@ from sipproxy.proxy.branch import DIALOG_FORMING
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.passage import Passage
 from sipproxy.proxy.routing import preprocess
+from sipproxy.proxy.secure import is_secure
 from sipproxy.proxy.senders import Senders
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from sipproxy.transaction.parties import Flow
     from sipproxy.transaction.server import ServerTransaction
 
-SUPPORTED = (b"path",)
+SUPPORTED = (b"path", b"pref")
 
 
 class Visit:
@@ -154,13 +155,13 @@ class Front:
     # The way in
 
     def _admit(self, request: Request, transaction: ServerTransaction) -> Any:
-        if self.is_draining:
-            raise SipError(503, headers=[(b"Retry-After", b"10")])
         if request.method == b"CANCEL":
             return self._cancel(request, transaction)
+        if self.is_draining:
+            raise SipError(503, headers=[(b"Retry-After", b"10")])
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
-        _check_addresses(request)
+        _check_addresses(request, transaction.flow)
         if self._is_ping(request):
             return self._answer_ping(request, transaction)
         flow = transaction.flow
@@ -268,17 +269,24 @@ class Front:
         self._core.respond(request, transaction, 200, headers=headers)
 
     def _cancel(self, request: Request, transaction: ServerTransaction) -> None:
-        """§9.2: 200 where there is something to cancel; credentials are never asked for."""
-        known = self._core.layer.cancelled(request)
+        """§9.2: 200 where there is something to cancel; credentials are never asked for.
+
+        It has to come from where the request did (§22.1): whoever was called has seen its Via.
+        """
+        known, near = self._core.layer.cancelled(request), transaction.flow
+        if known is not None and known.flow is not None and near is not None:
+            known = known if known.flow.host == near.host else None
         self._core.respond(request, transaction, 481 if known is None else 200)
         if known is not None:
             known.cancelled()
 
 
-def _check_addresses(request: Request) -> None:
+def _check_addresses(request: Request, flow: Flow | None) -> None:
     """§16.3 steps 1 and 2: what the parser has left to check."""
-    if not request.uri.is_sip or request.uri.scheme == b"sips":
+    if not request.uri.is_sip:
         raise SipError(416)
+    if request.uri.scheme == b"sips" and not is_secure(flow):
+        raise SipError(416, "SIPS Needs TLS")  # every hop has to be (§26.2.2, RFC 5630 §4)
     if request.uri.headers:  # a strict router's last Route value may have them (§19.1.1)
         raise malformed("Request-URI")
     if request.method in DIALOG_FORMING:

@@ -27,6 +27,9 @@ class Exchange(Protocol):
     def cancel(self, client: ClientTransaction, user: ClientUser) -> None:
         """Send the CANCEL of a branch."""
 
+    def failed(self, error: Exception) -> int:
+        """Return the status of branches that could not be made."""
+
     def ring(self, sleeper: Sleeper) -> None:
         """Wake in Timer C (§16.6 step 11)."""
 
@@ -90,9 +93,14 @@ class Leg:
         """Whether nobody waits for an answer any more."""
         return self.state == ENDED
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is cancelled: then no other hop is tried."""
+        return self.state in (LEAVING, CANCELLED)
+
     def sent(self, client: ClientTransaction) -> None:
-        """The branch has its transaction."""
-        if self.state == WAITING:  # it may have failed at once
+        """The branch has its transaction, or another one where a hop has failed (RFC 3263 §4.3)."""
+        if self.state != ENDED:  # it may have failed at once
             self._client = client
             self.state = CALLING
             self._exchange.ring(self)
@@ -147,6 +155,13 @@ class Leg:
         elif self.state == RINGING:
             self._cancel_now()
 
+    def abort(self, status: int) -> None:
+        """The branch could not be made, or one beside it: what was sent already is cancelled."""
+        if self.state == WAITING:
+            self._fail(status)
+        else:
+            self.cancel()
+
     def woken(self) -> None:
         """Timer C fired, or a branch that was cancelled has said nothing for too long."""
         if self.state == RINGING:
@@ -186,6 +201,7 @@ class InviteContext:
         "_answers",
         "_exchange",
         "_groups",
+        "_is_starting",
         "_legs",
         "_own_status",
         "_request",
@@ -207,6 +223,7 @@ class InviteContext:
         self._request = request
         self._server = server
         self._groups = list(groups)
+        self._is_starting = False
         self._legs: list[Leg] = []
         self._answers: list[Response] = []
         self._own_status: int | None = None
@@ -215,12 +232,25 @@ class InviteContext:
         self.is_over = False  # the final response has been sent
 
     def start(self) -> None:
-        """Try the first group."""
-        targets = self._groups.pop(0)
+        """Try group after group, as long as each fails at once."""
+        self._is_starting = True
+        while self._groups and all(leg.is_over for leg in self._legs):
+            self._try(self._groups.pop(0))
+        self._is_starting = False
+        if not self.is_over and all(leg.is_over for leg in self._legs):
+            self._conclude()
+
+    def _try(self, targets: Sequence[Target]) -> None:
         self._legs = [Leg(self, self._exchange) for _ in targets]
         if self._groups:
             self._exchange.next_group(self)
-        self._exchange.call(self, targets, self._legs)
+        try:
+            self._exchange.call(self, targets, self._legs)
+        except Exception as error:
+            self._groups = []
+            status = self._exchange.failed(error)
+            for leg in list(self._legs):
+                leg.abort(status)
 
     def woken(self) -> None:
         """This group has rung for long enough, and there are others (§16.6 step 11)."""
@@ -259,17 +289,14 @@ class InviteContext:
             self._answers.append(outcome)
             if outcome.status >= 600:
                 self._stop()
-        if not self.is_over and all(leg.is_over for leg in self._legs):
-            self._go_on()
+        if not self.is_over and not self._is_starting and all(leg.is_over for leg in self._legs):
+            self.start()
 
     def _note(self, status: int) -> None:
         self._own_status = min(status, self._own_status or status)
 
-    def _go_on(self) -> None:
+    def _conclude(self) -> None:
         self._exchange.forget(self)
-        if self._groups:
-            self.start()
-            return
         self.is_over = True
         self._legs = []
         answer = choose(self._answers, self._own_status)

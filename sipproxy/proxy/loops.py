@@ -19,6 +19,11 @@ def new_branch(salt: bytes, second: bytes = b"") -> bytes:
     return branch + _MARK + second if second else branch
 
 
+def renewed_branch(branch: bytes, salt: bytes) -> bytes:
+    """Make a branch for another attempt: what the old one says of the request stays."""
+    return new_branch(salt, branch.partition(_MARK)[2])
+
+
 def second_part(request: Request) -> bytes:
     """Return what depends on all that decides where the request goes, but for its method (§4.2.1).
 

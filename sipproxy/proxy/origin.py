@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 from sipproxy.interfaces import IRouter, Sender, Target, is_deferred
 from sipproxy.proxy.branch import Branch, prepared
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.instances import first_of_each
 from sipproxy.proxy.loops import new_branch, shares
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
@@ -27,7 +28,7 @@ class _Errand:
         self._request = request
         self._user = user
 
-    is_over = False
+    is_over = is_leaving = False
 
     def sent(self, client: ClientTransaction) -> None:
         """The branch has its transaction."""
@@ -106,6 +107,7 @@ class Origin:
         if not targets:
             raise SipError(480)
         settings = self._core.settings
+        targets = first_of_each(targets)
         widths = shares(settings.max_breadth, len(targets))
         for target, width in zip(targets, widths, strict=True):
             copy, hop = prepared(request, target, width, settings.max_forwards)

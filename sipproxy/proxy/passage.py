@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sipproxy.transport.tokens import FlowTokens
 
 _BY_FLOW, _PROVEN = 1, 2
+_IN_DIALOG = frozenset((b"ACK", b"BYE", b"INFO", b"NOTIFY", b"PRACK", b"UPDATE"))
 
 
 class Side:
@@ -54,11 +55,11 @@ class Passage:
     def proves(self, arrived: bytes, is_reliable: bool, method: bytes) -> bool:
         """Tell whether a request that came by the flow ``arrived`` is its side's beyond doubt.
 
-        A datagram's source can be forged by whoever has seen the token: good enough for a NOTIFY,
-        but not for a MESSAGE, which people read.
+        A datagram's source can be forged by whoever has seen the token: good enough for what means
+        nothing outside of its dialog, but not for what people read, or what rings.
         """
         own = self.own
-        is_enough = is_reliable or method != b"MESSAGE"
+        is_enough = is_reliable or method in _IN_DIALOG
         return own.is_proven and own.name == arrived and is_enough
 
 
@@ -93,12 +94,15 @@ def dialog_name(call_id: bytes, caller: NameAddr, callee: NameAddr) -> bytes:
 class RecordRoute:
     """Makes the Record-Route value of a dialog-forming request, for each branch its own.
 
-    Raises `SipError` 400 where From, To or Via cannot be read.
+    ``by_token``: a token says where the request goes, so that its URIs prove nothing. Raises
+    `SipError` 400 where From, To or Via cannot be read.
     """
 
     __slots__ = ("_callee_is_target", "_core", "_dialog", "_near", "_up")
 
-    def __init__(self, core: Core, request: Request, sender: Sender, near: Flow) -> None:
+    def __init__(
+        self, core: Core, request: Request, sender: Sender, near: Flow, by_token: bool = False
+    ) -> None:
         self._core = core
         self._near = near
         self._dialog = dialog_name(request.call_id, request.from_, request.to)
@@ -106,14 +110,16 @@ class RecordRoute:
         by_flow = len(request.values(b"via")) == 1 and (near.reliable or b"rport" in via.params)
         flow = near if near.reliable or by_flow else near.reply_path(via)
         self._up = Side(core.network.name(flow), by_flow, sender.is_user)  # type: ignore[arg-type]
-        self._callee_is_target = self._is_callee_target(request, sender)
+        self._callee_is_target = (
+            sender.peer_is_proven if by_token else self._is_callee_target(request)
+        )
 
-    def _is_callee_target(self, request: Request, sender: Sender) -> bool:
-        """Tell whether a target that is a user's flow is that of the party in To."""
+    def _is_callee_target(self, request: Request) -> bool:
+        """Tell whether a target that the location table gave is that of the party in To."""
         identity = self._core.identity
-        if identity.domain_of(request.uri) is not None:
-            return identity.canonical(request.uri) == identity.canonical(request.to.uri)
-        return sender.peer_is_proven
+        if identity.domain_of(request.uri) is None:
+            return False
+        return identity.canonical(request.uri) == identity.canonical(request.to.uri)
 
     def values(self, flow: AnyFlow, is_users: bool) -> list[bytes]:
         """Return the values for a branch by ``flow``, which is a user's own or just the way.

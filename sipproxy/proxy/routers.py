@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipproxy.interfaces import IRouter, Sender, Target, then
+from sipproxy.proxy.callers import preferred
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.instances import Found
+from sipproxy.proxy.secure import secured, sips_not_allowed, unsecured
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import Uri, equivalent, parse_uri, request_form
+
+if TYPE_CHECKING:
+    from sipproxy.registrar.binding import Binding
 
 
 @implementer(IRouter)
@@ -21,41 +28,86 @@ class LocationRouter:
         self._core = core
 
     def targets(self, request: Request, sender: Sender) -> Any:
-        """Return a target per binding; 404 for who does not exist, 480 for who is not there."""
+        """Return a target per binding; 404 for who does not exist, 480 for who is not there.
+
+        An empty list says that nobody is left of whom the caller wants (RFC 3841 §7.2.4). A request
+        to a sips URI reaches sips contacts alone (RFC 5630 §5.3).
+        """
         uri = request.uri
-        if self._core.identity.domain_of(uri) is None:
+        domain = self._core.identity.domain_of(uri)
+        if domain is None:
             return None
         aor = self._core.identity.canonical(uri)
-        targets: list[Target] = []
-        self._collect(aor, targets, {aor})
-        if targets:
-            return targets
+        bindings: Sequence[Binding] = self._core.location.bindings(aor)
+        is_gruu = b"gr" in uri.params
+        if is_gruu:
+            meant = self._core.gruus.bound(uri, domain, bindings)
+            if meant is None:
+                raise SipError(404)  # RFC 5627 §6.1
+            bindings = meant
+        found: Found = []
+        is_sips = uri.scheme == b"sips"
+        self._collect(bindings, aor, found, {aor}, is_sips)
+        if not found:
+            if is_sips and bindings:
+                raise sips_not_allowed()
+            return then(self._core.credentials.known(aor), _refuse)
+        targets = preferred(request, found)
+        if is_gruu and b"route" in request.names:
+            for target in targets:  # RFC 5627 §6.1: the Route of a dialog leads there, not Path
+                target.routes = ()
+        return targets
 
-        def absent(known: bool) -> list[Target]:
-            raise SipError(480 if known else 404)
+    def _collect(
+        self,
+        bindings: Sequence[Binding],
+        aor: bytes,
+        found: Found,
+        visited: set[bytes],
+        is_sips: bool,
+    ) -> None:
+        """Add the targets of an address-of-record or GRUU, and of those of ours it points to.
 
-        return then(self._core.credentials.known(aor), absent)
-
-    def _collect(self, aor: bytes, targets: list[Target], visited: set[bytes]) -> None:
-        """Add the targets of an address-of-record, and of those of ours that it points to."""
-        for binding in self._core.location.bindings(aor):
+        A sips contact goes by TLS, and keeps its scheme only where the request came with it.
+        """
+        for binding in bindings:
             uri: Uri = binding.contact.uri
-            if not uri.is_sip or uri.scheme == b"sips" or not binding.is_reachable:
+            if not uri.is_sip or not binding.is_reachable:
                 continue
-            if binding.flow is None and self._core.identity.domain_of(uri) is not None:
-                other = self._core.identity.canonical(uri)
-                if other not in visited:
-                    visited.add(other)
-                    self._collect(other, targets, visited)
-            elif not _is_among(uri, targets):
-                form = request_form(uri)
-                hop = self._core.peers.hop(uri.host)
-                flow, q = binding.flow, binding.q
-                targets.append(Target(form, binding.path, flow, hop, is_user=True, q=q))
+            if is_sips and uri.scheme != b"sips":
+                continue
+            ours = None if binding.flow is not None else self._core.identity.domain_of(uri)
+            if ours is not None:
+                self._follow(uri, ours, found, visited, is_sips)
+            elif not found or binding.is_flow or not _is_among(uri, found):
+                form, path, hop = request_form(uri), binding.path, self._core.peers.hop(uri.host)
+                if uri.scheme == b"sips" and not is_sips:
+                    form, hop = unsecured(form), secured(hop or uri)
+                target = Target(form, path, binding.flow, hop, True, False, b"", binding.q)
+                if binding.instance is not None:
+                    target.instance = aor + b"\0" + binding.instance.urn
+                found.append((target, binding))
+
+    def _follow(
+        self, uri: Uri, domain: bytes, found: Found, visited: set[bytes], is_sips: bool
+    ) -> None:
+        """Add the targets of a contact that is another user of ours, or a GRUU of one."""
+        aor = self._core.identity.canonical(uri)
+        if aor in visited:
+            return
+        visited.add(aor)
+        bindings: Sequence[Binding] = self._core.location.bindings(aor)
+        if b"gr" in uri.params:
+            bindings = self._core.gruus.bound(uri, domain, bindings) or ()
+        self._collect(bindings, aor, found, visited, is_sips)
 
 
-def _is_among(uri: Uri, targets: list[Target]) -> bool:
-    for target in targets:
+def _refuse(known: bool) -> list[Target]:
+    raise SipError(480 if known else 404)
+
+
+def _is_among(uri: Uri, found: Found) -> bool:
+    for target, _ in found:
         if target.uri == uri.raw or equivalent(parse_uri(target.uri), uri):
             return True
     return False
@@ -79,15 +131,15 @@ class DomainsRouter:
 
 @implementer(IRouter)
 class DnsRouter:
-    """Routes all other requests for foreign domains where their URI says (RFC 3263)."""
+    """Routes all other requests for foreign domains where their URI says (RFC 3263, RFC 3861)."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
     def targets(self, request: Request, sender: Sender) -> Any:
-        """Return the Request-URI; 416 where its scheme says no host (§16.3 step 2)."""
+        """Return the Request-URI, not ours to change (§16.5); 416 for a scheme of others."""
         if self._core.identity.domain_of(request.uri) is not None:
             return None
-        if request.uri.scheme != b"sip" and b"route" not in request.names:
+        if not request.uri.is_sip and b"route" not in request.names:
             raise SipError(416)
         return [Target(request.raw_uri)]

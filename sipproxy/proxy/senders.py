@@ -97,7 +97,8 @@ class Senders:
         is_ours = self._core.identity.domain_of(request.uri) is not None
         if not is_ours or b"route" in request.names or flow is None:
             raise SipError(403, "Relaying Denied")
-        domain, source = vouched(request).uri.host, flow.host
+        domain = vouched(request).uri.host
+        source = flow.host, flow.proven_domains
         if not domain:
             raise SipError(403, "From Names No Domain")
         peers = self._core.peers
@@ -105,12 +106,12 @@ class Senders:
         def judged(may_send: bool) -> Any:
             if not may_send:
                 raise SipError(403, "Domain Not Allowed From There")
-            return then(peers.believes(domain, source), believed)
+            return then(peers.believes(domain, *source), believed)
 
         def believed(is_trusted: bool) -> Sender:
             return Sender(aor, is_user=False, is_trusted=is_trusted)
 
-        return then(peers.may_send(domain, source), judged)
+        return then(peers.may_send(domain, *source), judged)
 
     def _user(self, aor: bytes, passage: Passage | None) -> Sender:
         """Return a proven user of ours, inside a dialog that we know or outside."""

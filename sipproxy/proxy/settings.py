@@ -10,6 +10,7 @@ class Proxy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     patience: float = 10.0  # seconds; a non-INVITE branch silent this long has failed
     ring: float = 185.0  # seconds; Timer C, more than three minutes (RFC 3261 §16.6 step 11)
+    longest_ring: float = 3600.0  # seconds that a call may ring, whatever is said meanwhile
     next_group: float = 20.0  # seconds that devices of one q ring before those of a lower one
     filters: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ("registrar",)

@@ -8,6 +8,7 @@ from sipproxy.sip.headers import NameAddr
 from sipproxy.sip.uri import equivalent
 
 if TYPE_CHECKING:
+    from sipproxy.registrar.gruu import Instance
     from sipproxy.transaction.parties import Flow
 
 
@@ -15,11 +16,23 @@ class Binding:
     """A contact address with what its REGISTER said (RFC 3261 §10.3 step 7).
 
     ``expires_at`` is on the clock that the location table is given, in seconds. ``flow`` is how the
-    client came, where requests have to go that way. Never changed once made: an update is another
-    binding in its place.
+    client came, where requests have to go that way. ``instance`` is the device, where it said which
+    one it is. The flow is dead once it was silent for ``silence`` seconds (0: it may be silent for
+    ever). Never changed once made: an update is another binding in its place.
     """
 
-    __slots__ = ("call_id", "contact", "cseq", "expires_at", "flow", "params", "path", "q")
+    __slots__ = (
+        "call_id",
+        "contact",
+        "cseq",
+        "expires_at",
+        "flow",
+        "instance",
+        "params",
+        "path",
+        "q",
+        "silence",
+    )
 
     def __init__(
         self,
@@ -31,6 +44,8 @@ class Binding:
         cseq: int,
         path: tuple[bytes, ...],
         flow: Flow | None,
+        instance: Instance | None = None,
+        silence: float = 0,
     ) -> None:
         self.contact = contact
         self.params = params
@@ -40,11 +55,35 @@ class Binding:
         self.cseq = cseq
         self.path = path
         self.flow = flow
+        self.instance = instance
+        self.silence = silence
 
     @property
     def is_reachable(self) -> bool:
         """Whether the flow, if it has one, still stands."""
         return self.flow is None or self.flow.is_open
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends if nothing more is heard: by its expiry, or the silence of its flow."""
+        if not self.silence or self.flow is None:
+            return self.expires_at
+        return min(self.expires_at, self.flow.heard_at + self.silence)
+
+    @property
+    def watched(self) -> Flow | None:
+        """The flow whose end, or silence, would be its end."""
+        return self.flow if self.flow and (self.flow.reliable or self.silence) else None
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it registers one of several flows of its instance (RFC 5626 §4.2)."""
+        return self.instance is not None and self.instance.reg_id > 0
+
+    def of(self, instance: Instance) -> Binding:
+        """Return this binding with other facts of its instance."""
+        facts = (self.contact, self.params, self.q, self.expires_at, self.call_id, self.cseq)
+        return Binding(*facts, self.path, self.flow, instance, self.silence)
 
     def same_contact(self, contact: NameAddr) -> bool:
         """Tell whether this is the binding of a contact (RFC 3261 §19.1.4)."""
@@ -63,6 +102,7 @@ class Binding:
             "expires": max(0, round(self.expires_at - now)),
             "q": self.q,
             "path": [value.decode("utf-8", "replace") for value in self.path],
+            "instance": self.instance and self.instance.urn.decode("utf-8", "replace"),
             "flow": None
             if self.flow is None
             else f"{self.flow.via_transport.decode()} {self.flow.host.decode()}:{self.flow.port}",

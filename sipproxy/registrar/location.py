@@ -26,7 +26,7 @@ class _Record:
         self.table.sweep(self)
 
     def flow_closed(self) -> None:
-        """A connection that bindings relied on has ended."""
+        """A flow that bindings relied on has ended."""
         self.table.sweep(self)
 
 
@@ -34,8 +34,8 @@ class _Record:
 class LocationTable:
     """Who is where.
 
-    A binding goes when it expires, when its connection closes, or when `commit` leaves it out;
-    whoever watches is told of each change.
+    A binding goes when it expires, when its flow closes or falls silent (RFC 5626 §7), or when
+    `commit` leaves it out; whoever watches is told of each change.
     """
 
     def __init__(self, host: IHost) -> None:
@@ -77,20 +77,20 @@ class LocationTable:
     def sweep(self, record: _Record) -> None:
         """Take out what has expired or cannot be reached any more."""
         now = self._host.now()
-        kept = [b for b in record.bindings if b.expires_at > now and b.is_reachable]
+        kept = [b for b in record.bindings if b.ends_at > now and b.is_reachable]
         if len(kept) != len(record.bindings):
             self._replace(record, kept)
         else:
             self._sleep(record)
 
     def _replace(self, record: _Record, bindings: Sequence[Binding]) -> None:
-        before = {b.flow for b in record.bindings if b.flow is not None and b.flow.reliable}
-        after = {b.flow for b in bindings if b.flow is not None and b.flow.reliable}
+        before = {b.watched for b in record.bindings} - {None}
+        after = {b.watched for b in bindings} - {None}
         record.bindings = tuple(sorted(bindings, key=lambda binding: -binding.q))
         for flow in before - after:
-            flow.unwatch(record.flow_closed)
+            flow.unwatch(record.flow_closed)  # type: ignore[union-attr]
         for flow in after - before:
-            flow.watch(record.flow_closed)
+            flow.watch(record.flow_closed)  # type: ignore[union-attr]
         if record.bindings:
             self._sleep(record)
         else:
@@ -100,5 +100,5 @@ class LocationTable:
             changed(record.aor)
 
     def _sleep(self, record: _Record) -> None:
-        first = min(binding.expires_at for binding in record.bindings)
+        first = min(binding.ends_at for binding in record.bindings)
         self._host.wake(record, first - self._host.now())

@@ -14,3 +14,10 @@ def refuse_unknown(request: Request, header: bytes, supported: Collection[bytes]
         tags = request.values(header)
         if unknown := [tag for tag in tags if tag.lower() not in supported]:
             raise SipError(420, headers=[(b"Unsupported", b", ".join(unknown))])
+
+
+def supports(request: Request, tag: bytes) -> bool:
+    """Tell whether the sender of a request supports an extension (RFC 3261 §20.37)."""
+    if b"supported" not in request.names:
+        return False
+    return any(value.lower() == tag for value in request.values(b"supported"))

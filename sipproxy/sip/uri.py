@@ -71,8 +71,12 @@ class Uri:
 
     @property
     def effective_port(self) -> int:
-        """The port written, or the scheme's default."""
-        return self.port if self.port is not None else DEFAULT_PORTS.get(self.scheme, 5060)
+        """The port written, or the default of the scheme and, deprecated, ``transport=tls``."""
+        if self.port is not None:
+            return self.port
+        if (self.params.get(b"transport") or b"").lower() == b"tls":  # §26.2.2
+            return 5061
+        return DEFAULT_PORTS.get(self.scheme, 5060)
 
     @property
     def address(self) -> str:

@@ -130,6 +130,7 @@ class TransactionLayer:
             return
         server = self._servers.get(key)
         if is_ack:
+            request.stamp(flow.host, flow.port)
             self._acknowledged(request, server, flow)
         elif server is not None:
             server.repeated()

@@ -43,6 +43,10 @@ class Flow(Path, Protocol):
         """The name in Via: UDP, TCP, TLS."""
 
     @property
+    def proven_domains(self) -> frozenset[bytes]:
+        """The SIP domains that the peer's certificate, verified, is for; empty without one."""
+
+    @property
     def sent_by(self) -> Place:
         """What our Via says on this flow."""
 
@@ -58,11 +62,15 @@ class Flow(Path, Protocol):
     def port(self) -> int:
         """The remote port."""
 
+    @property
+    def heard_at(self) -> float:
+        """When anything came by it last, in seconds; known while somebody watches."""
+
     def reply_path(self, via: Via) -> Path:
         """Return where responses go whose topmost Via is ``via`` (RFC 3261 §18.2.2, 3581)."""
 
     def watch(self, closed: Callable[[], None]) -> None:
-        """Call ``closed`` once when the flow ends; a UDP flow never does."""
+        """Call ``closed`` once when the flow ends: over UDP, when the network returns errors."""
 
     def unwatch(self, closed: Callable[[], None]) -> None:
         """Undo `watch`."""

@@ -170,18 +170,18 @@ class InviteServer(ServerTransaction):
             self._send_trying()
 
     def refuse(self, response: Response) -> None:
-        """Send a refusal once and forget all, over an unreliable transport (§8.2.7).
+        """Send a refusal once, and again only when the INVITE comes again (§8.2.7).
 
         Repeated until an ACK comes, it would be a weapon: whoever asked may have forged the source.
-        If it is lost the INVITE comes again, and is refused again.
+        The ACK is absorbed as any other. Once a 100 was sent the INVITE does not come again.
         """
-        if self.last is not None or self.path.reliable:
+        if self.last is not None:
             self.respond(response)
             return
-        try:
-            self._send(response)
-        finally:
-            self._terminate()
+        self.state = COMPLETED
+        self.request = self.on_cancel = None
+        self._wheel.wake(self, self._timers.linger)
+        self._send(response)
 
     def cancelled(self) -> None:
         """A CANCEL came: it is the user's to end what has no final response yet (§9.2)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sipproxy.sip.grammar import is_host
@@ -61,6 +61,8 @@ class Identity:
         self._names = self._domain_set | self.aliases
         self._addresses: set[tuple[bytes, int]] = set()
         self._ports: set[int] = set(DEFAULT_PORTS.values())
+        # Opens the user part of a temporary GRUU of a domain (RFC 5627); None where it is not ours.
+        self.unveil: Callable[[bytes | None, bytes], bytes | None] = lambda user, domain: None
         for listen in listens:
             self.add(listen)
 
@@ -107,10 +109,14 @@ class Identity:
     def canonical(self, uri: Uri) -> bytes:
         """Return the one form of a URI's address-of-record, ``user@domain`` (§10.3 step 5).
 
-        sip, sips, im and pres URIs of our domains, their aliases and our addresses are one.
+        sip, sips, im and pres URIs of our domains, their aliases and our addresses are one; a GRUU
+        has the one that it was made for (RFC 5627 §5.4).
         """
         aor = address_of_record(uri)
         domain = self.domain_of(uri)
+        if b"gr" in uri.params and domain is not None and not uri.params[b"gr"]:
+            user = self.unveil(uri.user, domain)
+            return aor[: -len(uri.host)] + domain if user is None else user + b"@" + domain
         if domain is None or domain == uri.host:
             return aor
         return aor[: -len(uri.host)] + domain

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -14,13 +15,18 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from sipproxy.interfaces import then
+from sipproxy.transport.breaker import Breaker
+from sipproxy.transport.certificates import wanted_domains
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.resolver import Resolver, Unreachable
-from sipproxy.transport.settings import Limits
+from sipproxy.transport.names import AAAA, A
+from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
+from sipproxy.transport.reuse import AliasTable
+from sipproxy.transport.settings import Limits, Tls
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.stream import StreamFlow
+from sipproxy.transport.tls import Contexts, TlsFlow, accepting, connect
 from sipproxy.transport.udp import UdpEndpoint, UdpFlow
+from sipproxy.transport.wayback import way_back
 
 if TYPE_CHECKING:
     from sipproxy.sip.uri import Uri
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 
 AnyFlow = UdpFlow | StreamFlow
 _UDP_NAME = struct.Struct("!cBH")
+# An address and a port, and the domains that a certificate there may be for: with TCP none.
+_Place = tuple[str, int, tuple[bytes, ...]]
 
 
 class _Connections(Factory):
@@ -40,16 +48,19 @@ class _Connections(Factory):
     def __init__(self, network: Network, our: SentBy) -> None:
         self._network = network
         self._our = our
+        self._kind = TlsFlow if our.transport == b"TLS" else StreamFlow
 
     def buildProtocol(self, addr: Any) -> StreamFlow:
         """Return the protocol of a new connection."""
-        return StreamFlow(self._network, self._network.random(8), self._our)
+        return self._kind(self._network, self._network.random(8), self._our)
 
 
 class Network:
     """The listeners, the connections, and the way to a next hop.
 
-    ``ticker`` keeps the appointments, ``random`` gives so many random octets.
+    ``ticker`` keeps the appointments, ``random`` gives so many random octets; ``resolver`` knows
+    what names stand for; ``contexts``
+    is what handshakes are made with, and has to know the listeners with TLS before they start.
     """
 
     def __init__(
@@ -59,27 +70,33 @@ class Network:
         layer: TransactionLayer,
         ticker: Ticker,
         random: Callable[[int], bytes],
+        resolver: Resolver | None = None,
     ) -> None:
+        self.contexts = Contexts((), Tls(), Path())
         self.limits = limits
         self.receiver = layer
         self.wake = ticker.wake
         self.forget = ticker.forget
         self.random = random
-        self.resolver = Resolver(reactor)
+        self.resolver = resolver or Resolver(reactor)
+        self.breaker = Breaker(reactor.seconds)
+        self.means = _means([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
         self._listeners: list[tuple[Bound, SentBy]] = []
         self._ports: list[Any] = []
         self._flows: dict[bytes, StreamFlow] = {}
-        self._by_peer: dict[tuple[bytes, int], StreamFlow] = {}
+        self._aliases = AliasTable()
         self._per_address: Counter[bytes] = Counter()
-        self._connecting: dict[tuple[str, int], list[Deferred[StreamFlow]]] = {}
+        self._connecting: dict[_Place, list[Deferred[StreamFlow]]] = {}
         self._log = Logger()
 
     # Life
 
     def adopt(self, bound: Iterable[Bound]) -> None:
         """Take over bound sockets; nothing is read yet."""
+        bound = list(bound)
+        self.means = _means(bound)
         for one in bound:
             our = sent_by(one.listen)
             if one.listen.transport == "udp":
@@ -92,7 +109,9 @@ class Network:
         for endpoint in self._endpoints:
             endpoint.start(self.receiver)
         for one, our in self._listeners:
-            factory = _Connections(self, our)
+            factory: Factory = _Connections(self, our)
+            if one.listen.transport == "tls":
+                factory = accepting(self.contexts, one.listen, factory, self._reactor)
             port = self._reactor.adoptStreamPort(one.socket.fileno(), one.family, factory)
             one.socket.close()  # the reactor has its own duplicate
             self._ports.append(port)
@@ -102,7 +121,7 @@ class Network:
         for port in self._ports:
             port.stopListening()
         for flow in list(self._flows.values()):
-            flow.close()
+            flow.leave()
         for endpoint in self._endpoints:
             endpoint.stop()
 
@@ -127,22 +146,34 @@ class Network:
             self._log.warn("{flow}: refused, too many connections", flow=flow)
             return False
         self._flows[flow.name] = flow
-        self._by_peer[(flow.host, flow.port)] = flow
+        self._aliases.add(flow)
         self._per_address[flow.host] += 1
         return True
 
     def closed(self, flow: StreamFlow) -> None:
         """A connection has ended."""
         self._flows.pop(flow.name, None)
-        if self._by_peer.get((flow.host, flow.port)) is flow:
-            del self._by_peer[(flow.host, flow.port)]
+        self._aliases.remove(flow)
         self._per_address[flow.host] -= 1
         if not self._per_address[flow.host]:
             del self._per_address[flow.host]
 
+    def alias(self, flow: StreamFlow, port: int) -> None:
+        """Let a connection that came in stand for one to its peer's port (RFC 5923 §8.2)."""
+        self._aliases.alias(flow, port)
+
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
-        """Send a response whose connection is gone by another one (RFC 3261 §18.2.2)."""
-        connected: Deferred[StreamFlow] = self._connect(host, port)
+        """Send a response whose connection is gone by another one (RFC 3261 §18.2.2, 3263 §5).
+
+        With TLS the peer has to prove again who it was; one that never did is not to be reached.
+        """
+        wanted = tuple(flow.proven_domains)
+        if flow.via_transport == b"TLS" and not wanted:
+            self._log.info("no way back to {flow}: it has shown no certificate", flow=flow)
+            return
+        connected: Deferred[StreamFlow] = self._connect(host, port, wanted)
+        if not wanted:
+            connected.addErrback(lambda _: Deferred.fromCoroutine(way_back(self, data)))
         connected.addCallbacks(
             lambda new: new.send(data),
             lambda why: self._log.info("no way back to {flow}: {why}", flow=flow, why=why.value),
@@ -174,83 +205,104 @@ class Network:
 
     # The way to a next hop
 
-    def reach(self, uri: Uri, size: int, near: Flow | None = None) -> AnyFlow | Deferred[AnyFlow]:
-        """Return the flow to a next hop for a request of ``size`` bytes.
+    def hops(self, uri: Uri) -> list[Hop] | Deferred[list[Hop]]:
+        """Return where a URI leads, in the order to try; raises `Unreachable` or fails with it.
+
+        A hop that failed just now is the last one to try.
+        """
+        found = self.resolver.hops(uri, self.means)
+        wanted = wanted_domains(uri)
+
+        def ordered(hops: list[Hop]) -> list[Hop]:
+            return self.breaker.ordered(hop._replace(wanted=wanted) for hop in hops)
+
+        return ordered(found) if isinstance(found, list) else found.addCallback(ordered)
+
+    def sources(self, uri: Uri) -> list[str] | Deferred[list[str]]:
+        """Return every address that a URI stands for; fails with `Unreachable`."""
+        return self.resolver.sources(uri)
+
+    def reach(self, hop: Hop, size: int, near: Flow | None = None) -> Any:
+        """Return the flow to a hop for a request of ``size`` bytes, or a Deferred of it.
 
         A request beyond ``limits.datagram`` goes by TCP, and by UDP after all where there is no
         connection to be had (RFC 3261 §18.1.1). Of several sockets the one of ``near`` is taken
         if it fits. Raises `Unreachable`, or fails with it.
         """
-        transport = (uri.params.get(b"transport") or b"udp").lower()
-        if transport not in (b"udp", b"tcp") or uri.scheme == b"sips":
-            raise Unreachable(f"no transport {transport.decode('ascii', 'replace')}")
-        host = (uri.params.get(b"maddr") or uri.host).strip(b"[]").decode("ascii", "replace")
-        port = uri.effective_port
-
-        if "%" in host:
-            raise Unreachable("the scope of a link is no part of SIP")
-
-        def choose(addresses: list[str]) -> Any:
-            if transport == b"tcp":
-                return self._stream(addresses[0], port)
-            if size <= self.limits.datagram:
-                return self._datagram(addresses, port, near)
-            return self._stream_first(addresses, port, near)
-
-        return then(self.resolver.addresses(host), choose)  # type: ignore[no-any-return]
-
-    def _stream_first(self, addresses: list[str], port: int, near: Flow | None) -> Any:
-        flow = self._stream(addresses[0], port)
+        if hop.transport == "tls":
+            return self._stream(hop.address, hop.port, hop.wanted)
+        if hop.transport == "tcp":
+            return self._stream(hop.address, hop.port)
+        if size <= self.limits.datagram:
+            return self._datagram(hop, near)
+        flow = self._stream(hop.address, hop.port)
         if isinstance(flow, Deferred):
-            flow.addErrback(lambda _: self._datagram(addresses, port, near))
+            flow.addErrback(lambda _: self._datagram(hop, near))
         return flow
 
-    def _datagram(self, addresses: list[str], port: int, near: Flow | None) -> UdpFlow:
+    def _datagram(self, hop: Hop, near: Flow | None) -> UdpFlow:
         endpoints = self._endpoints
         if isinstance(near, UdpFlow):
             endpoints = [near.endpoint, *endpoints]
-        for address in addresses:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            for endpoint in endpoints:
-                if endpoint.family == family:
-                    return endpoint.flow(address, port)
-        raise Unreachable(f"no listener for UDP to {addresses[0]}")
+        family = socket.AF_INET6 if ":" in hop.address else socket.AF_INET
+        for endpoint in endpoints:
+            if endpoint.family == family:
+                return endpoint.flow(hop.address, hop.port)
+        raise Unreachable(f"no listener for UDP to {hop.address}")
 
-    def _stream(self, address: str, port: int) -> StreamFlow | Deferred[StreamFlow]:
-        known = self._by_peer.get((address.encode(), port))
-        if known is not None and known.is_writable:
-            return known
-        return self._connect(address, port)
+    def _stream(
+        self, address: str, port: int, wanted: tuple[bytes, ...] = ()
+    ) -> StreamFlow | Deferred[StreamFlow]:
+        transport = b"TLS" if wanted else b"TCP"
+        known = self._aliases.find(transport, address.encode(), port, wanted)
+        return self._connect(address, port, wanted) if known is None else known
 
-    def _connect(self, address: str, port: int) -> Deferred[StreamFlow]:
-        """Connect, once for all who ask while it is under way."""
+    def _connect(
+        self, address: str, port: int, wanted: tuple[bytes, ...] = ()
+    ) -> Deferred[StreamFlow]:
+        """Connect, once for all who ask while it is under way; with TLS where domains are named."""
         waiting: Deferred[StreamFlow] = Deferred()
-        key = (address, port)
-        if key in self._connecting:
-            self._connecting[key].append(waiting)
+        place = (address, port, wanted)
+        if place in self._connecting:
+            self._connecting[place].append(waiting)
             return waiting
-        self._connecting[key] = [waiting]
-        endpoint = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
-        attempt = endpoint(self._reactor, address, port, timeout=self.limits.connect).connect(
-            _Connections(self, self._stream_sent_by(address))
-        )
-        attempt.addCallbacks(self._connected, self._refused, (key,), {}, (key,), {})
+        self._connecting[place] = [waiting]
+        kind = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+        endpoint = kind(self._reactor, address, port, timeout=self.limits.connect)
+        our = self._stream_sent_by(address, b"TLS" if wanted else b"TCP")
+        if wanted:
+            attempt: Deferred[Any] = Deferred()
+            flow = TlsFlow(self, self.random(8), our, wanted, attempt)
+            connect(self.contexts, endpoint, flow, self._reactor)
+        else:
+            attempt = endpoint.connect(_Connections(self, our))
+        attempt.addCallbacks(self._connected, self._refused, (place,), {}, (place,), {})
         return waiting
 
-    def _connected(self, flow: Any, key: tuple[str, int]) -> None:
-        for waiting in self._connecting.pop(key):
+    def _connected(self, flow: Any, place: _Place) -> None:
+        for waiting in self._connecting.pop(place):
             waiting.callback(flow)
 
-    def _refused(self, failure: Failure, key: tuple[str, int]) -> None:
-        problem = Unreachable(f"TCP to {key[0]}:{key[1]}: {failure.getErrorMessage()}")
-        for waiting in self._connecting.pop(key):
+    def _refused(self, failure: Failure, place: _Place) -> None:
+        address, port, wanted = place
+        transport = "TLS" if wanted else "TCP"
+        problem = Unreachable(f"{transport} to {address}:{port}: {failure.getErrorMessage()}")
+        for waiting in self._connecting.pop(place):
             waiting.errback(problem)
 
-    def _stream_sent_by(self, address: str) -> SentBy:
+    def _stream_sent_by(self, address: str, transport: bytes) -> SentBy:
         """Return what Via says on a connection that we open: a listener's, if there is one."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for one, our in self._listeners:
-            if one.family == family:
+            if one.family == family and our.transport == transport:
                 return our
         ours = [our for _, our in self._listeners] + [e.sent_by for e in self._endpoints]
-        return SentBy(b"TCP", ours[0].host, ours[0].port)
+        return SentBy(transport, ours[0].host, ours[0].port)
+
+
+def _means(bound: list[Bound]) -> Means:
+    """Return what we can send by: streams always, for a connection of ours needs no listener."""
+    transports = {one.listen.transport for one in bound} | {"tcp", "tls"}
+    families = {one.family for one in bound} or {socket.AF_INET}
+    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
+    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])

@@ -1,63 +1,105 @@
-"""From a host name to addresses: the last step of RFC 3263."""
+"""From a SIP URI to the hops that it stands for, in the order to try them (RFC 3263, RFC 3861)."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from typing import Any
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IResolutionReceiver
-from zope.interface import implementer
 
+from sipproxy.transport.hops import (
+    Aim,
+    Hop,
+    Unreachable,
+    aim,
+    default_port,
+    is_name,
+    is_nobody,
+    is_private,
+    numeric,
+)
+from sipproxy.transport.lookup import Lookup
+from sipproxy.transport.names import AAAA, MOST_RECORDS, A, Hosts, Names, too_slow
+from sipproxy.transport.search import Means, Search
+from sipproxy.transport.settings import Dns
 
-class Unreachable(Exception):
-    """There is no way to a next hop; the text says why."""
+if TYPE_CHECKING:
+    from sipproxy.sip.uri import Uri
 
+__all__ = ["Hop", "Means", "Resolver", "Unreachable"]
 
-@implementer(IResolutionReceiver)
-class _Collector:
-    def __init__(self, host: str) -> None:
-        self.found: Deferred[list[str]] = Deferred()
-        self._host = host
-        self._addresses: list[str] = []
-
-    def resolutionBegan(self, resolution: Any) -> None:
-        """Nothing to do before the first address."""
-
-    def addressResolved(self, address: Any) -> None:
-        """One more address."""
-        if address.host not in self._addresses:
-            self._addresses.append(address.host)
-
-    def resolutionComplete(self) -> None:
-        """That was all."""
-        if self._addresses:
-            self.found.callback(self._addresses)
-        else:
-            self.found.errback(Unreachable(f"{self._host} has no address"))
-
-
-def _is_name(host: str) -> bool:
-    """Tell whether a name can be looked up: the system's resolver raises on others, unheard."""
-    try:
-        return bool(host) and "\0" not in host and bool(host.encode("idna"))
-    except UnicodeError:  # a label that is empty or longer than 63 octets
-        return False
+_ANY = Means(("udp", "tcp", "tls"))
 
 
 class Resolver:
-    """Finds the A and AAAA records of a name by the reactor's own resolver."""
+    """Locates SIP servers.
 
-    def __init__(self, reactor: Any) -> None:
+    ``random`` gives so many random octets. ``own`` are names that the operator has written down:
+    the DNS may give them private addresses, too. ``lookup`` asks a DNS server for the records of a
+    name and a type; ``hosts`` is what /etc/hosts says.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Dns | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+        own: Iterable[str] = (),
+        lookup: Callable[[str, int], Any] | None = None,
+        hosts: Hosts | None = None,
+    ) -> None:
         self._reactor = reactor
+        self._settings = settings = settings or Dns()
+        self._random = random
+        self._own = frozenset(own)
+        self._names = Names(reactor, settings, lookup or Lookup(reactor, settings))
+        self._hosts = hosts or Hosts(reactor)
 
-    def addresses(self, host: str) -> list[str] | Deferred[list[str]]:
-        """Return the addresses of a host, at once for a numeric one; fails with `Unreachable`."""
-        try:
-            return [str(ip_address(host))]
-        except ValueError:
-            if not _is_name(host):
-                return fail(Unreachable(f"{host!r} is no host name"))
-            collector = _Collector(host)
-            self._reactor.nameResolver.resolveHostName(collector, host)
-            return collector.found
+    def hops(self, uri: Uri, means: Means) -> list[Hop] | Deferred[list[Hop]]:
+        """Return the hops of a URI, one or more, at once where its host is numeric.
+
+        Raises `Unreachable`, or fails with it. Drawn once for a branch of a request: what belongs
+        to its transaction stays with the hop that was taken (RFC 3263 §4).
+        """
+        return self._hops(uri, means, self._settings.hops)
+
+    def sources(self, uri: Uri) -> list[str] | Deferred[list[str]]:
+        """Return every address that a URI stands for, by whatever transport."""
+        found = self._hops(uri, _ANY, MOST_RECORDS)
+        return _addresses(found) if isinstance(found, list) else found.addCallback(_addresses)
+
+    def _hops(self, uri: Uri, means: Means, most: int) -> list[Hop] | Deferred[list[Hop]]:
+        aimed = aim(uri, means.transports)
+        if address := numeric(aimed.host):  # §4.1, §4.2: nobody is asked
+            return [_hop(aimed, address)]
+        if not is_name(aimed.host):
+            return fail(Unreachable(f"{aimed.host!r} is no host name"))
+        if known := self._hosts.addresses(aimed.host):
+            ours = [one for one in known if (AAAA if ":" in one else A) in means.kinds]
+            return [_hop(aimed, address) for address in (ours or known)[:most]]
+        admits = partial(self._admits, aimed.host in self._own)
+        search = Search(self._names, means, aimed, most, admits, self._random)
+        found = Deferred.fromCoroutine(search.hops())
+        if not found.called:
+            found.addTimeout(self._settings.patience, self._reactor, too_slow(aimed.host))
+        return found
+
+    def _admits(self, is_own: bool, address: str) -> bool:
+        """Tell whether the DNS may give a name this address.
+
+        A stranger's name is not to lead into our site, nor to many hosts at once.
+        """
+        if is_nobody(address):
+            return False
+        return is_own or self._settings.private or not is_private(address)
+
+
+def _hop(aimed: Aim, address: str) -> Hop:
+    port = default_port(aimed.default) if aimed.port is None else aimed.port
+    return Hop(aimed.default, address, port, aimed.host)
+
+
+def _addresses(hops: list[Hop]) -> list[str]:
+    return [hop.address for hop in hops]

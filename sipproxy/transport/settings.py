@@ -6,14 +6,33 @@ from typing import Literal
 
 import msgspec
 
+_UNNAMED = -(1 << 31)  # no port that anybody would write
+
 
 class Listen(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One ``[[listen]]`` entry."""
+    """One ``[[listen]]`` entry; the files are of TLS, PEM, relative to the configuration."""
 
-    transport: Literal["udp", "tcp"]
+    transport: Literal["udp", "tcp", "tls"]
     address: str
-    port: int = 5060
+    port: int = _UNNAMED
     advertise: str = ""
+    certificate: str = ""
+    private_key: str = ""
+
+    def __post_init__(self) -> None:
+        if self.port == _UNNAMED:  # RFC 3261 §19.1.2
+            port = 5061 if self.transport == "tls" else 5060
+            msgspec.structs.force_setattr(self, "port", port)
+
+
+class Tls(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[tls]`` table: whom we trust, and who we are where we connect."""
+
+    ca: str = ""  # a PEM bundle; default: the system's
+    verify_clients: Literal["none", "request", "require"] = "none"
+    client_certificate: str = ""  # default: that of the first listener with TLS
+    client_private_key: str = ""
+    strict_purposes: bool = False  # True: a certificate for servers alone is none of a client
 
 
 class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -29,4 +48,22 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     connections_per_address: int = 10000
     transactions: int = 250000  # of server transactions; beyond: 503
     connect: float = 2.0  # an attempt by TCP
+    handshake: float = 10.0  # of TLS, from the moment that TCP stands
     datagram: int = 1300  # larger requests go by TCP (RFC 3261 §18.1.1)
+    avoid: float = 30.0  # a next hop that failed is tried last this long
+    retry_after: float = 300.0  # or as long as its 503 asks for, up to this
+
+
+class Dns(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[dns]`` table: times in seconds."""
+
+    servers: tuple[str, ...] = ()  # address[:port]; none: those of /etc/resolv.conf
+    private: bool = False  # whether the DNS may give private addresses to foreign names
+    patience: float = 10.0  # for all that one request asks
+    timeouts: tuple[float, ...] = (1.0, 2.0, 3.0)  # for each server, round by round
+    hops: int = 8  # of one request
+    queries: int = 256  # under way at once; beyond: no way
+    cache: int = 4096  # answers that are kept
+    max_ttl: float = 86400.0  # and for how long at most
+    max_negative_ttl: float = 300.0  # that there is nothing (RFC 2308)
+    failure_ttl: float = 5.0  # that no server has answered

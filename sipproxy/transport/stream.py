@@ -1,4 +1,4 @@
-"""TCP: connections as flows, messages cut out of them, and queues that stay bounded."""
+"""Connections as flows, messages cut out of them, and queues that stay bounded."""
 
 from __future__ import annotations
 
@@ -54,6 +54,9 @@ class Surroundings(Protocol):
     def closed(self, flow: StreamFlow) -> None:
         """A connection has ended."""
 
+    def alias(self, flow: StreamFlow, port: int) -> None:
+        """Let a connection that came in stand for one to its peer's port (RFC 5923 §8.2)."""
+
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
         """Send a response whose connection is gone by another (RFC 3261 §18.2.2)."""
 
@@ -88,6 +91,7 @@ class StreamFlow(TwistedProtocol):
 
     reliable = True
     via_transport = b"TCP"
+    proven_domains: frozenset[bytes] = frozenset()
 
     def __init__(self, surroundings: Surroundings, name: bytes, sent_by: SentBy) -> None:
         self.surroundings = surroundings
@@ -114,6 +118,11 @@ class StreamFlow(TwistedProtocol):
     def is_writable(self) -> bool:
         """Whether what is sent still goes out: no more once the connection is ending."""
         return not self._closing
+
+    @property
+    def heard_at(self) -> float:
+        """When octets came last."""
+        return self._active
 
     def send(self, data: bytes) -> None:
         """Write a message; a peer that does not read loses its connection, not our memory."""
@@ -152,10 +161,14 @@ class StreamFlow(TwistedProtocol):
             self._wire.abortConnection()
             return
         self.is_open = True
-        self._closing = False
-        self._active = self.surroundings.seconds()
         self._wire.setTcpNoDelay(True)
         self._wire.setTcpKeepAlive(True)  # so that a peer that vanished is noticed
+        self._begin()
+
+    def _begin(self) -> None:
+        """Octets of SIP may come and go."""
+        self._closing = False
+        self._active = self.surroundings.seconds()
         self._wire.registerProducer(self, True)
         self._sleep()
 
@@ -209,6 +222,10 @@ class StreamFlow(TwistedProtocol):
             self.surroundings.wake(self, self.surroundings.limits.write_stall)
             self._wire.unregisterProducer()
             self._wire.loseConnection()
+
+    def leave(self) -> None:
+        """Close because the server stops."""
+        self.close()
 
     def _abort(self) -> None:
         self._closing = True

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import select
 import socket
+import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,6 +16,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from sipproxy.transport.identity import SentBy
+from sipproxy.transport.stun import answer
 
 if TYPE_CHECKING:
     from sipproxy.sip.headers import Via
@@ -23,6 +27,9 @@ BUFFER = 4 << 20  # kernel buffers, bytes
 _IP_RECVERR = 11  # <bits/in.h>; the socket module of CPython has no names for them
 _IPV6_RECVERR = 25
 _MSG_ERRQUEUE = 0x2000
+_EXTENDED_ERROR = struct.Struct("=IB")  # its beginning: errno, origin
+_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
+_FIRST_OF_SIP = b"\x02"  # STUN begins with 0 or 1, and SIP never does (RFC 5626 §8)
 
 Address = tuple[Any, ...]
 
@@ -37,6 +44,16 @@ class Receiver(Protocol):
         """The beginning of a datagram of ours came back."""
 
 
+class _Ear:
+    """A remote address that somebody watches: when it was heard last, and who is to be told."""
+
+    __slots__ = ("heard_at", "watchers")
+
+    def __init__(self, now: float) -> None:
+        self.heard_at = now
+        self.watchers: dict[Callable[[], None], None] = {}
+
+
 class UdpFlow:
     """A local socket and a remote address."""
 
@@ -44,6 +61,7 @@ class UdpFlow:
 
     reliable = False
     via_transport = b"UDP"
+    proven_domains: frozenset[bytes] = frozenset()
 
     def __init__(self, endpoint: UdpEndpoint, address: Address) -> None:
         self.endpoint = endpoint
@@ -101,11 +119,29 @@ class UdpFlow:
             return self
         return UdpFlow(self.endpoint, (self.address[0], via.effective_port, *self.address[2:]))
 
+    @property
+    def heard_at(self) -> float:
+        """When a datagram came last, while somebody watches; else long ago."""
+        return self.endpoint.heard_at(self.address)
+
     def watch(self, closed: Callable[[], None]) -> None:
-        """A UDP flow never ends."""
+        """Call ``closed`` once an ICMP error says that nobody is there (RFC 5626 §7)."""
+        self.endpoint.watch(self.address, closed)
 
     def unwatch(self, closed: Callable[[], None]) -> None:
-        """A UDP flow never ends."""
+        """Undo `watch`."""
+        self.endpoint.unwatch(self.address, closed)
+
+
+def is_unreachable(error: bytes) -> bool:
+    """Tell whether a ``sock_extended_err`` is an ICMP error that means: nobody is there.
+
+    One about the size of a datagram says nothing of the next, nor does an error of our own.
+    """
+    if len(error) < _EXTENDED_ERROR.size:
+        return False
+    number, origin = _EXTENDED_ERROR.unpack_from(error)
+    return origin in _ICMP and number != errno.EMSGSIZE
 
 
 def _unicast(host: bytes) -> str | None:
@@ -137,6 +173,7 @@ class UdpEndpoint:
         self._epoll: select.epoll | None = None
         self._is_reading = False
         self._waiting: list[tuple[bytes, Address]] = []
+        self._ears: dict[Address, _Ear] = {}
         self._log = Logger()
         self.family = sock.family
 
@@ -173,6 +210,42 @@ class UdpEndpoint:
             self._waiting.append((data, address))
         else:
             self._send(data, address)
+
+    # Who is heard
+
+    def heard_at(self, address: Address) -> float:
+        """Return when a datagram came last from a watched address; long ago from any other."""
+        ear = self._ears.get(address[:2])
+        return -math.inf if ear is None else ear.heard_at
+
+    def watch(self, address: Address, closed: Callable[[], None]) -> None:
+        """Note from now on when an address is heard; call ``closed`` where it turns out dead."""
+        ear = self._ears.get(address[:2])
+        if ear is None:
+            ear = self._ears[address[:2]] = _Ear(self._reactor.seconds())
+        ear.watchers[closed] = None
+
+    def unwatch(self, address: Address, closed: Callable[[], None]) -> None:
+        """Undo `watch`."""
+        ear = self._ears.get(address[:2])
+        if ear is not None:
+            ear.watchers.pop(closed, None)
+            if not ear.watchers:
+                del self._ears[address[:2]]
+
+    def _is_dead(self, address: Address) -> None:
+        """The network says that nobody is there: bindings that rely on it end (RFC 5626 §7)."""
+        ear = self._ears.pop(address[:2], None)
+        for closed in () if ear is None else ear.watchers:
+            try:
+                closed()
+            except Exception:
+                self._log.failure("while {address} is given up", address=address)
+
+    def _hear(self, address: Address) -> None:
+        ear = self._ears.get(address[:2])
+        if ear is not None:
+            ear.heard_at = self._reactor.seconds()
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -214,7 +287,7 @@ class UdpEndpoint:
 
     def _read(self) -> None:
         """Read a batch; when nothing is there, an error made the socket ready."""
-        receive, receiver = self._socket.recvfrom, self._receiver
+        receive, receiver, ears = self._socket.recvfrom, self._receiver, self._ears
         assert receiver is not None
         for count in range(BATCH):
             try:
@@ -227,18 +300,31 @@ class UdpEndpoint:
                 self._read_errors(receiver)
                 continue
             try:
-                receiver.datagram(data, UdpFlow(self, address))
+                if ears:
+                    self._hear(address)
+                if data[:1] < _FIRST_OF_SIP:
+                    self._answer_ping(data, address)
+                else:
+                    receiver.datagram(data, UdpFlow(self, address))
             except Exception:
                 self._log.failure("a datagram from {address}: {data!r}", address=address, data=data)
+
+    def _answer_ping(self, data: bytes, address: Address) -> None:
+        """RFC 5626 §8: STUN comes to the port of SIP; other datagrams that begin so are dropped."""
+        response = answer(data, address)
+        if response is not None:
+            self.write(response, address)
 
     def _read_errors(self, receiver: Receiver) -> None:
         for _ in range(BATCH):
             try:
-                data = self._socket.recvmsg(65535, 512, _MSG_ERRQUEUE)[0]
+                data, facts, _, address = self._socket.recvmsg(65535, 512, _MSG_ERRQUEUE)
             except OSError:
                 return
             try:
                 receiver.undeliverable(data)
+                if any(is_unreachable(fact) for _, _, fact in facts):
+                    self._is_dead(address)
             except Exception:
                 self._log.failure("a datagram that came back: {data!r}", data=data)
 

@@ -30,7 +30,7 @@ class PeersCase(TableCase):
         }
 
     def peers(self, inbound: Any = "listed") -> Peers:
-        return Peers(Federation(inbound), ROUTES, lambda host: self.names[host])
+        return Peers(Federation(inbound), ROUTES, lambda uri: self.names[uri.address])
 
 
 class ListedTest(PeersCase):
@@ -92,6 +92,36 @@ class NamedTest(PeersCase):
         self.names["hop.named.test"] = fail(Unreachable("no address"))
         found = self.peers().may_send(b"named.test", b"198.51.100.1")
         self.assertIs(self.successResultOf(found), False)
+
+
+class CertificateTest(PeersCase):
+    """A certificate takes the place of the address, for the domains in it (RFC 5922 §7.4)."""
+
+    HERE, ELSEWHERE = b"198.51.100.7", b"203.0.113.9"
+
+    @rows(
+        {
+            "its domain, from elsewhere": (b"b.test", ELSEWHERE, {b"b.test"}, True),
+            "one of its domains": (b"b.test", ELSEWHERE, {b"c.test", b"b.test"}, True),
+            "another, at its address": (b"b.test", HERE, {b"c.test"}, False),
+            "the domain above": (b"b.test", HERE, {b"x.b.test"}, False),
+            "not listed": (b"evil.test", ELSEWHERE, {b"evil.test"}, False),
+            "none, at its address": (b"b.test", HERE, set(), True),
+            "none, from elsewhere": (b"b.test", ELSEWHERE, set(), False),
+        }
+    )
+    def test_listed(self, domain: bytes, source: bytes, proven: set[bytes], may: bool) -> None:
+        self.assertIs(self.peers().may_send(domain, source, frozenset(proven)), may)
+
+    @rows({"its domain": (b"evil.test", True), "another": (b"b.test", False)})
+    def test_open(self, domain: bytes, may: bool) -> None:
+        """Even where everybody may send."""
+        found = self.peers("open").may_send(domain, self.HERE, frozenset({b"evil.test"}))
+        self.assertIs(found, may)
+
+    def test_closed(self) -> None:
+        found = self.peers("closed").may_send(b"b.test", self.HERE, frozenset({b"b.test"}))
+        self.assertIs(found, False)
 
 
 class OthersTest(PeersCase):

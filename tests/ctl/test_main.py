@@ -213,7 +213,9 @@ class Looking(WithCommand):
     def test_bindings(self) -> None:
         self.serve()
         head, row = self.passes("bindings").splitlines()
-        self.assertEqual(head.split(), ["aor", "contact", "expires", "q", "path", "flow"])
+        self.assertEqual(
+            head.split(), [*("aor", "contact", "expires", "q", "path", "instance", "flow")]
+        )
         self.assertEqual(row.split()[:3], [ALICE, "sip:alice@192.0.2.1", "600"])
         self.assertEqual(self.passes("bindings", "bob@example.test"), "no bindings\n")
 

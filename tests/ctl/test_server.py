@@ -26,7 +26,7 @@ REGISTER = """
     Contact: <sip:{user}@192.0.2.1>;q=0.5;expires=600
     Content-Length: 0
     """
-KNOWN = "unknown command; there are: bindings, reload-accounts, status"
+KNOWN = "unknown command; there are: bindings, reload-accounts, reload-certificates, status"
 
 
 class WithConnection(SynchronousTestCase):
@@ -140,6 +140,7 @@ class Results(WithConnection):
             "expires": 600,
             "q": 0.5,
             "path": ["<sip:edge.test;lr>"],
+            "instance": None,
             "flow": "UDP 192.0.2.1:5060",
         }
         self.assertEqual(alice, expected)

@@ -24,6 +24,8 @@ from sipproxy.store.accounts import AccountTable
 HOST = "127.0.0.1"
 DEADLINE = 30.0  # seconds that anything may take to happen
 ENDING = 15.0  # seconds that a process may take to end
+# What has ended absorbs repetitions for so long instead of 32 s (Timers D, J, L and M).
+LINGER = "[transactions]\nlinger = 4.0\n"
 _PORTS = itertools.count(20000 + os.getpid() % 80 * 150, 2)  # below the kernel's own choices
 
 
@@ -204,8 +206,15 @@ class Server(Process):
         self.wait_for(self._answers, "the server's control socket")
         return self
 
+    def forgets(self) -> None:
+        """Wait until no transaction is left: none lacks an answer or an ACK."""
+        self.wait_for(lambda: not self._status()["transactions"], "the end of all transactions")
+
     def _answers(self) -> bool:
         try:
-            return bool(ask(self._data, "status")["pid"] == self.pid)
+            return bool(self._status()["pid"] == self.pid)
         except NotRunning:
             return False
+
+    def _status(self) -> dict[str, Any]:
+        return ask(self._data, "status")

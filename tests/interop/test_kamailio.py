@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from twisted.trial.unittest import TestCase
 
-from tests.interop.federation import Kamailio, kamailio_port, registered, route, server
-from tests.interop.processes import free_port
+from tests.authority import Authority, dns
+from tests.interop.federation import (
+    Kamailio,
+    kamailio_port,
+    needs_kamailio_tls,
+    registered,
+    route,
+    server,
+    tls_listen,
+)
+from tests.interop.processes import Server, directory, free_port
 from tests.interop.users import User
 
 
@@ -67,3 +76,44 @@ class KamailioTests(TestCase):
         self.assertEqual(stranger.unproven("alice@a.test").status, 403)
         relayed = User(self, "carol@k.test", self.a.port)
         self.assertEqual(relayed.unproven("bob@b.test").status, 403)
+
+
+class KamailioTlsTests(TestCase):
+    """a.test is ours; it and Kamailio show each other their certificates (RFC 5922)."""
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        """Choose ports, and make the certificates of both."""
+        needs_kamailio_tls()
+        self.port, self.secure, self.tls = kamailio_port(self), free_port(), free_port()
+        self.authority, self.place = Authority(), directory(self)
+
+    def start(self, certified: str) -> Server:
+        """Start both, with Kamailio certified as a domain."""
+        self.authority.write(self.place, "k.test", *dns(certified))
+        listen = tls_listen(self.place, "a.test", self.tls, self.authority)
+        trust = f'[tls]\nca = "{self.place / "ca.pem"}"\nverify_clients = "require"\n'
+        hop = route("k.test", self.secure, "tls") + 'from = ["192.0.2.1"]\n'
+        ours = server(self, "a.test", listen, trust, hop, users=("alice",))
+        Kamailio(self, self.port, self.tls, self.port, (self.secure, self.place)).ready()
+        return ours.ready()
+
+    def test_both_directions(self) -> None:
+        """A MESSAGE each way, by TLS."""
+        ours = self.start("k.test")
+        alice = registered(self, "alice@a.test", ours.port)
+        carol = registered(self, "carol@k.test", self.port)
+        for sender, receiver, challenged in ((alice, carol, True), (carol, alice, False)):
+            arrived = sender.deliver(receiver, f"Grüße ✓ von {sender.aor}", challenged)
+            transports = [value.partition(b" ")[0] for value in arrived.values(b"via")]
+            self.assertIn(b"SIP/2.0/TLS", transports)
+
+    def test_another_domain(self) -> None:
+        """One that is certified for another domain is not k.test, and does not speak for it."""
+        ours = self.start("other.test")
+        alice = registered(self, "alice@a.test", ours.port)
+        carol = registered(self, "carol@k.test", self.port)
+        self.assertEqual(carol.unproven("alice@a.test").status, 403)
+        self.assertEqual(alice.status("carol@k.test"), 500)
+        self.assertIn("its certificate is for other.test, not for k.test", ours.output)

@@ -1,4 +1,4 @@
-"""SIPp sends many MESSAGEs to itself through the server, and counts (RFC 3261 §17, 3428)."""
+"""SIPp sends many MESSAGEs and calls to itself through the server, and counts (RFC 3261 §17)."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.interop.processes import HOST, Process, Server, free_port, has_udp, needs
+from tests.interop.processes import HOST, LINGER, Process, Server, free_port, has_udp, needs
 
 SCENARIOS = Path(__file__).resolve().parent / "sipp"
-MESSAGES = 10_000
-RATE = 800  # a second
+MESSAGES, MESSAGE_RATE = 10_000, 800  # a second
+CALLS, CALL_RATE = 300, 100
 OUTSTANDING = 256
 PATIENCE = 90  # seconds for all of it
 # A machine that stands still for T1 (half a second) makes any client repeat what was not lost, so
 # such a round is played again; a server that loses datagrams loses some in each.
 ROUNDS = 3
 
-# Columns of SIPp's statistics, and what has to stand there at the end.
-REPEATED = "Retransmissions(C)"
-CALLER = {
-    "SuccessfulCall(C)": MESSAGES,
-    "FailedCall(C)": 0,
-    REPEATED: 0,
-    "OutOfCallMsgs(C)": 0,
-    "DeadCallMsgs(C)": 0,
+REPEATED = "Retransmissions(C)"  # a column of SIPp's statistics
+Table = dict[str, int]
+# Who calls, and who is registered for the user that is called.
+KINDS = {
+    "answered": ("call", "callee"),
+    "rejected": ("call_rejected", "callee_busy"),
+    "cancelled": ("call_cancelled", "callee_cancelled"),
+    "forked": ("call", "callee", "callee_cancelled", "callee_cancelled"),
 }
-EXPECTED = {"message": CALLER, "answer": {**CALLER, "TotalCallCreated": MESSAGES}}
+
+
+def expected(calls: int, answering: int) -> list[Table]:
+    """Return what has to stand at the end in SIPp's statistics of the caller and of the others."""
+    clean = {"FailedCall(C)": 0, REPEATED: 0, "OutOfCallMsgs(C)": 0, "DeadCallMsgs(C)": 0}
+    caller = {"SuccessfulCall(C)": calls, **clean}
+    return [caller, *[{**caller, "TotalCallCreated": calls}] * answering]
 
 
 class SippTests(TestCase):
@@ -35,49 +41,64 @@ class SippTests(TestCase):
 
     timeout = 300
 
-    def setUp(self) -> None:
+    def serve(self, extra: str = "") -> None:
         """Start a server that asks nobody for credentials."""
         self.sipp = needs("sipp")
-        self.server = Server(self, "a.test", extra="[auth]\nrequired = false\n").ready()
+        self.server = Server(self, "a.test", extra=f"[auth]\nrequired = false\n{extra}").ready()
 
-    def started(self, name: str, port: int, calls: int, *more: str) -> Process:
+    def started(self, name: str, port: int, user: str, calls: int, rate: int) -> Process:
         """Start SIPp with a scenario."""
         # fmt: off
         arguments = [
             self.sipp, f"{HOST}:{self.server.port}", "-sf", SCENARIOS / f"{name}.xml",
-            "-i", HOST, "-p", str(port), "-s", "receiver", "-key", "domain", "a.test",
-            "-m", str(calls), "-r", str(RATE), "-l", str(OUTSTANDING), "-nostdin",
+            "-i", HOST, "-p", str(port), "-s", user, "-key", "domain", "a.test",
+            "-m", str(calls), "-r", str(rate), "-l", str(OUTSTANDING), "-nostdin",
             "-timeout", str(PATIENCE), "-timeout_error",
-            "-trace_stat", "-stf", f"{name}.csv", "-fd", "1", *more,
+            "-trace_stat", "-stf", f"{port}.csv", "-fd", "1",
         ]
         # fmt: on
-        return Process(self, name, arguments, self.server.place)
+        return Process(self, f"{name} at {port}", arguments, self.server.place)
 
-    def counted(self, name: str) -> dict[str, str]:
-        """Return the last line of SIPp's statistics."""
-        with self.server.place.joinpath(f"{name}.csv").open(newline="") as file:
-            return list(csv.DictReader(file, delimiter=";"))[-1]
+    def counted(self, port: int, columns: Table) -> Table:
+        """Return columns of the last line of SIPp's statistics."""
+        with self.server.place.joinpath(f"{port}.csv").open(newline="") as file:
+            last = list(csv.DictReader(file, delimiter=";"))[-1]
+        return {column: int(last[column]) for column in columns}
 
-    def played(self, called: int, caller: int) -> dict[str, dict[str, int]]:
-        """Let one port send and the other answer; return what each counted."""
-        self.assertEqual(self.started("register", called, 1).wait(PATIENCE), 0)
-        answering = self.started("answer", called, MESSAGES)
-        answering.wait_for(lambda: has_udp(called), "the answering SIPp")
-        sending = self.started("message", caller, MESSAGES)
-        self.assertEqual((sending.wait(PATIENCE), answering.wait(PATIENCE)), (0, 0))
-        tables = {name: (self.counted(name), EXPECTED[name]) for name in EXPECTED}
-        return {
-            name: {column: int(counted[column]) for column in expected}
-            for name, (counted, expected) in tables.items()
-        }
+    def played(self, user: str, sides: dict[int, str], calls: int, rate: int) -> list[Table]:
+        """Let the first port call and the others answer; return what each counted."""
+        caller, *called = sides
+        running = []
+        for port in called:
+            running.append(self.started(sides[port], port, user, calls, rate))
+            running[-1].wait_for(lambda port=port: has_udp(port), "a SIPp that answers")
+        running.append(self.started(sides[caller], caller, user, calls, rate))
+        for one in running:
+            self.assertEqual(one.wait(PATIENCE), 0, f"{one.name}: {one.output[-2000:]}")
+        wanted = expected(calls, len(called))
+        return [self.counted(port, table) for port, table in zip(sides, wanted, strict=True)]
+
+    def play(self, user: str, scenarios: tuple[str, ...], calls: int, rate: int) -> None:
+        """Have all sides count every call once, and in one round of some repeat nothing."""
+        sides = {free_port(): scenario for scenario in scenarios}
+        for port in list(sides)[1:]:
+            self.assertEqual(self.started("register", port, user, 1, rate).wait(PATIENCE), 0)
+        wanted = expected(calls, len(sides) - 1)
+        for _ in range(ROUNDS):
+            counted = self.played(user, sides, calls, rate)
+            if counted == wanted:
+                return
+            self.assertEqual([{**table, REPEATED: 0} for table in counted], wanted)
+        self.assertEqual(counted, wanted)
 
     def test_ten_thousand(self) -> None:
-        """Both sides count every MESSAGE once, and in one round of some none is repeated."""
-        called, caller = free_port(), free_port()
-        for _ in range(ROUNDS):
-            counted = self.played(called, caller)
-            if counted == EXPECTED:
-                return
-            repeated = {name: {**table, REPEATED: 0} for name, table in counted.items()}
-            self.assertEqual(repeated, EXPECTED)
-        self.assertEqual(counted, EXPECTED)
+        """MESSAGEs from one port to another."""
+        self.serve()
+        self.play("receiver", ("message", "answer"), MESSAGES, MESSAGE_RATE)
+
+    def test_calls(self) -> None:
+        """Calls of each kind, of which nothing is left."""
+        self.serve(LINGER)
+        for kind, scenarios in KINDS.items():
+            self.play(kind, scenarios, CALLS, CALL_RATE)
+        self.server.forgets()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 from twisted.trial.unittest import TestCase
 
 from sipproxy.ctl.client import Client
@@ -15,8 +17,15 @@ PRIVATE = b"10.255.255.1:5060"  # nobody answers there
 class User(Client):
     """A client that talks to the port of a server, with the password that the tests give."""
 
-    def __init__(self, case: TestCase, aor: str, port: int, transport: str = "udp") -> None:
-        super().__init__(transport, (HOST, port), aor, password(aor))
+    def __init__(
+        self,
+        case: TestCase,
+        aor: str,
+        port: int,
+        transport: str = "udp",
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(transport, (HOST, port), aor, password(aor), context)
         case.addCleanup(self.close)
 
     def status(self, to: str, *headers: tuple[bytes, bytes]) -> int:

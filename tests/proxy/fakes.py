@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,9 @@ from sipproxy.interfaces import (
 )
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
-from sipproxy.testing import CONFIG, octets
+from sipproxy.testing import CONFIG, FakeServer, octets
+from sipproxy.transport.names import Hosts
+from tests.transport.zones import FakeDns
 
 OPEN = CONFIG + "[auth]\nrequired = false\n"
 REQUEST = """
@@ -39,6 +42,13 @@ def request(*lines: str, method: str = "MESSAGE", uri: str = "sip:bob@example.te
     parsed = parse_datagram(octets(text))
     assert isinstance(parsed, Request)
     return parsed
+
+
+def resolve(server: FakeServer, dns: FakeDns) -> None:
+    """Have a server look names up in the DNS of a test, and nowhere else."""
+    hosts = Hosts(server.clock, os.devnull)
+    server.network.resolver = server.node._resolver(dns, hosts)
+    server.network.is_resolving = True
 
 
 class Part:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sipproxy.interfaces import Target
 from sipproxy.proxy.invite import CALLING, CANCELLED, ENDED, LEAVING, RINGING, InviteContext, Leg
+from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
@@ -49,6 +50,8 @@ class Exchange:
         self.legs += legs
         for place, (target, leg) in enumerate(zip(targets, legs, strict=True), first):
             self.log.append(f"call {target.uri.decode()}")
+            if target.uri == b"refused":
+                raise SipError(440)
             if target.uri == b"dead":
                 leg.branch_failed()
             elif target.uri != b"connecting":
@@ -58,6 +61,11 @@ class Exchange:
     def cancel(self, client: Any, user: Any) -> None:
         """Note a CANCEL."""
         self.log.append(f"cancel {client.name}")
+
+    def failed(self, error: Exception) -> int:
+        """Return the status of an error."""
+        assert isinstance(error, SipError)
+        return error.status
 
     def ring(self, sleeper: Any) -> None:
         """Note Timer C."""
@@ -196,6 +204,19 @@ class ContextTests(InviteCase):
             "the best of two groups": (
                 *([["a"], ["b"]], [(0, 404), (1, 407)]),
                 ["call a", "call b", "answer 407"],
+            ),
+            "many that are dead": ([["dead"]] * 2000, [], ["call dead"] * 2000 + ["own 500"]),
+            "a group that cannot be made": (
+                *([["a"], ["refused"], ["b"]], [(0, 486)]),
+                ["call a", "call refused", "answer 486"],
+            ),
+            "the first that cannot be made": (
+                *([["refused"], ["b"]], []),
+                ["call refused", "own 440"],
+            ),
+            "half of a group that cannot be made": (
+                *([["a", "refused"], ["b"]], [(0, 100), (0, 487)]),
+                ["call a", "call refused", "cancel 0", "own 408"],
             ),
             "2xx twice": (
                 *([["a"]], [(0, 200), (0, 200)]),

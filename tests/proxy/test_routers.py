@@ -85,10 +85,41 @@ class LocationTest(RouterCase):
         self.bind("bob", "sip:b@1.test;method=INVITE;x=1?Subject=hi")
         self.assertEqual(self.found(), ["sip:b@1.test;x=1"])
 
-    @rows({"no SIP URI": "tel:+358555", "sips, while there is no TLS": "sips:b@1.test"})
-    def test_passed_over(self, contact: str) -> None:
-        self.bind("bob", contact, "sip:b@1.test")
+    def test_passed_over(self) -> None:
+        """What is no SIP URI."""
+        self.bind("bob", "tel:+358555", "sip:b@1.test")
         self.assertEqual(self.found(), ["sip:b@1.test"])
+
+    def test_sips_contact_for_sip(self) -> None:
+        """RFC 5630 §5.3: the scheme is sip, the way TLS."""
+        self.bind("bob", "sips:b@1.test:5081;x=1", "sip:b@2.test")
+        first, second = self.targets()
+        expected = (b"sip:b@1.test:5081;x=1", b"sips:b@1.test:5081;x=1")
+        self.assertEqual((first.uri, first.hop.raw), expected)
+        self.assertEqual((second.uri, second.hop), (b"sip:b@2.test", None))
+
+    def test_sips_contact_at_a_configured_hop(self) -> None:
+        """It is made sips, too; the certificate may be for its domain."""
+        self.bind("bob", "sips:b@b.test")
+        (target,) = self.targets()
+        self.assertEqual(target.hop.raw, b"sips:198.51.100.7;transport=tcp")
+        self.assertEqual(target.hop.domain, b"b.test")
+
+    def test_the_same_contact_by_both_schemes(self) -> None:
+        """It is one phone."""
+        self.bind("bob", "sips:b@1.test", "sip:b@1.test")
+        self.assertEqual(self.found(), ["sip:b@1.test"])
+
+    def test_sips(self) -> None:
+        """RFC 5630 §5.3: sips contacts alone, through other users of ours, too."""
+        self.bind("bob", "sip:b@1.test", "sips:b@2.test", "sips:carol@example.test")
+        self.bind("carol", "sip:c@3.test", "sips:c@4.test")
+        found = [target.uri for target in self.targets("sips:bob@example.test")]
+        self.assertEqual(found, [b"sips:b@2.test", b"sips:c@4.test"])
+
+    def test_no_sips_contact(self) -> None:
+        self.bind("bob", "sip:b@1.test")
+        self.refuses(480, self.targets, "sips:bob@example.test")
 
     def test_closed_flow(self) -> None:
         flow = FakeFlow("192.0.2.2", 5060, "tcp")
@@ -176,9 +207,15 @@ class ForeignTest(RouterCase):
         self.assertIsNone(by_domain)
         self.assertEqual([(t.uri, t.hop) for t in by_dns], [(uri.encode(), None)])
 
+    def test_abstract(self) -> None:
+        """RFC 3861: where they are is for the DNS to say."""
+        for uri in (b"im:carol@c.test", b"pres:carol@c.test"):
+            _, by_dns = self.asked(uri.decode())
+            self.assertEqual([(t.uri, t.hop) for t in by_dns], [(uri, None)])
+
     @rfc(3261, "16.3 step 2", "a URI scheme that is not understood is answered 416")
     def test_no_host_to_go_to(self) -> None:
-        """§16.3 step 2: nobody has said where im: URIs of others are, but for a Route."""
-        self.refuses(416, self.asked, "im:carol@c.test")
-        _, by_dns = self.asked("im:carol@c.test", "Route: <sip:198.51.100.7;lr>")
+        """§16.3 step 2: nobody has said where other schemes lead, but for a Route."""
+        self.refuses(416, self.asked, "tel:+358")
+        _, by_dns = self.asked("tel:+358", "Route: <sip:198.51.100.7;lr>")
         self.assertEqual(len(by_dns), 1)

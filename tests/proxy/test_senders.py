@@ -25,9 +25,9 @@ URIS = {
 }
 # Who sends it (alice: with her credentials; forger: as alice, without; proven: by the flow that the
 # token knows to be hers), its Route (token: of a dialog with bob), its Request-URI; then what
-# becomes of a MESSAGE, a SUBSCRIBE and a REGISTER: a status of ours, or who gets it.
+# becomes of a MESSAGE, a NOTIFY and a REGISTER: a status of ours, or who gets it.
 TABLE = """
-    sender    route    to      MESSAGE SUBSCRIBE REGISTER
+    sender    route    to      MESSAGE NOTIFY    REGISTER
 
     alice     -        bob     bob     bob       200
     alice     -        carol   b       b         b
@@ -59,8 +59,8 @@ TABLE = """
     alice     token+b  x       b       b         b
 
     proven    token    bob     407     bob       401
-    proven    token    carol   407     bob       bob
-    proven    token+b  x       407     b         b
+    proven    token    carol   407     bob       407
+    proven    token+b  x       407     b         407
     proven    forged   bob     403     403       403
 
     peer      -        bob     bob     bob       401

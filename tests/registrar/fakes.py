@@ -8,8 +8,10 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from sipproxy.interfaces import Sender
+from sipproxy.registrar.gruu import KEY_LENGTH, Gruus
 from sipproxy.registrar.location import LocationTable
-from sipproxy.registrar.registrar import Registrar, RegistrarOptions
+from sipproxy.registrar.options import RegistrarOptions
+from sipproxy.registrar.registrar import Registrar
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
@@ -20,6 +22,8 @@ from sipproxy.transport.settings import Listen
 from sipproxy.transport.ticker import TICK, Ticker
 
 ALICE = b"alice@example.test"
+LONG_AGO = float("-inf")
+STARTED = 1_000_000_000.0  # by the wall clock
 
 
 class Flow:
@@ -32,6 +36,7 @@ class Flow:
         self.reliable = reliable
         self.via_transport = b"TCP" if reliable else b"UDP"
         self.is_open = True
+        self.heard_at = 0.0
         self.watching: list[Callable[[], None]] = []
 
     def watch(self, closed: Callable[[], None]) -> None:
@@ -40,12 +45,13 @@ class Flow:
 
     def unwatch(self, closed: Callable[[], None]) -> None:
         """Forget it; raises ValueError for one who does not watch."""
-        if self.is_open:
+        if self.heard_at != LONG_AGO:
             self.watching.remove(closed)
 
     def close(self) -> None:
-        """End."""
-        self.is_open = False
+        """End; over UDP that is an ICMP error, and no flow is ever closed."""
+        self.is_open = not self.reliable
+        self.heard_at = LONG_AGO
         watching, self.watching = self.watching, []
         for closed in watching:
             closed()
@@ -114,9 +120,11 @@ class Host:
 class Bench:
     """A registrar with its table, and a client that counts its CSeq."""
 
-    def __init__(self, **options: int) -> None:
+    def __init__(self, **options: Any) -> None:
         self.host = Host()
-        self.registrar = Registrar(RegistrarOptions(**options), self.host)
+        self.gruus = Gruus(bytes(range(KEY_LENGTH)), STARTED, self.host.now)
+        self.host.identity.unveil = self.gruus.user
+        self.registrar = Registrar(RegistrarOptions(**options), self.host, self.gruus)
         self.cseq = 0
 
     def request(self, *contacts: str, **headers: str) -> Request:

@@ -95,6 +95,7 @@ class FlowTest(BindingCase):
                 "expires": 3600,
                 "q": 1.0,
                 "path": ["<sip:p.test;lr>"],
+                "instance": None,
                 "flow": shown and shown.replace("tcp", "TCP"),
             },
         )

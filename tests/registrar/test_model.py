@@ -45,10 +45,13 @@ class Model:
         if ask.star:
             return self._star(ask, before)
         after, touched = dict(before), set()
-        for contact, wanted in ask.contacts:
-            seconds = next(s for s in (wanted, ask.expires, DEFAULT) if s is not None)
-            if 0 < seconds < MINIMUM:
-                return 423
+        asked = [
+            (contact, next(s for s in (wanted, ask.expires, DEFAULT) if s is not None))
+            for contact, wanted in ask.contacts
+        ]
+        if any(0 < seconds < MINIMUM for _, seconds in asked):
+            return 423
+        for contact, seconds in asked:
             if contact not in touched and self._is_old(ask, before.get(contact)):
                 return 500
             touched.add(contact)

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.interfaces import IRequestHandler, Sender
-from sipproxy.registrar.registrar import RegistrarOptions
+from sipproxy.registrar.options import RegistrarOptions
 from sipproxy.sip.errors import SipError
 from tests.registrar.fakes import ALICE, Bench, Flow, Transaction
 from tests.rfc import rfc
@@ -44,8 +44,9 @@ class WhoTest(RegistrarCase):
         {
             "path": ("path", b""),
             "PATH, which is the same": ("PATH", b""),
-            "unknown": ("gruu", b"gruu"),
-            "several": ("gruu, path, outbound", b"gruu, outbound"),
+            "gruu (RFC 5627 §5.1)": ("gruu", b""),
+            "unknown": ("sec-agree", b"sec-agree"),
+            "several": ("a, path, b", b"a, b"),
         }
     )
     def test_require(self, tags: str, unsupported: bytes) -> None:
@@ -308,7 +309,6 @@ class SameContactTest(RegistrarCase):
             "unknown parameter in one": ("sip:a@h.test", "sip:a@h.test;line=1", 1),
             "unknown parameter in both": ("sip:a@h.test;line=2", "sip:a@h.test;line=1", 2),
             "order of parameters": ("sip:a@h.test;x=1;lr", "sip:a@h.test;lr;X=1", 1),
-            "scheme": ("sip:a@h.test", "sips:a@h.test", 2),
             "no SIP URI": ("tel:+358555", "tel:+358556", 2),
             "no SIP URI, the same": ("mailto:a@h.test", "mailto:a@h.test", 1),
         }
@@ -376,3 +376,37 @@ class LimitsTest(SynchronousTestCase):
         contacts = [f"<sip:alice@192.0.2.{n}>" for n in range(3)]
         self.assertEqual(bench.refused(*contacts).status, 403)
         self.assertEqual(bench.contacts(), {})
+
+
+class ServiceRouteTest(RegistrarCase):
+    """RFC 3608 §6.3: one URI of ours, in every 200."""
+
+    def test_off(self) -> None:
+        self.assertIsNone(self.bench.register(f"<{PHONE}>").value(b"service-route"))
+
+    @rows(
+        {
+            "domain": "sip:example.test;lr",
+            "alias": "sip:sip.example.test:5060;transport=tcp;lr",
+            "address": "sips:127.0.0.1:5060;lr",
+        }
+    )
+    def test_given(self, uri: str) -> None:
+        bench = Bench(service_route=uri)
+        for contacts in ([f"<{PHONE}>"], [], [f"<{PHONE}>;expires=0"]):
+            response = bench.register(*contacts)
+            self.assertEqual(response.raw_values(b"service-route"), [f"<{uri}>".encode()])
+
+    @rows(
+        {
+            "no lr": "sip:example.test",
+            "somebody else": "sip:b.test;lr",
+            "a user, which a token would be": "sip:x@example.test;lr",
+            "headers": "sip:example.test;lr?Subject=x",
+            "another scheme": "im:example.test;lr",
+            "no URI": "example.test",
+        }
+    )
+    def test_mistakes(self, uri: str) -> None:
+        error = self.assertRaises(ValueError, Bench, service_route=uri)
+        self.assertIn("service_route", str(error))

@@ -9,10 +9,14 @@ from sipproxy.sip.message import Message, Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from sipproxy.testing import CONFIG, FakeClient, FakeServer, authorized, octets
+from tests.proxy.fakes import resolve
 from tests.scenarios.script import ABSENT, Step, Text, filled, matches, steps
+from tests.transport.zones import FakeDns
 
 OURS = "example.test"
-_party = re.compile(r"(\S+) is (\S+)@(\S+) at ([\w.:\[\]]+?)(?::(\d+))? by (udp|tcp)").fullmatch
+_party = re.compile(
+    r"(\S+) is (\S+)@(\S+) at ([\w.:\[\]]+?)(?::(\d+))? by (udp|tcp|tls)(?: certified as (\S+))?"
+).fullmatch
 _wait = re.compile(r"after ([\d.]+) seconds?").fullmatch
 
 
@@ -48,8 +52,9 @@ class Party:
     @property
     def contact(self) -> str:
         """The URI at which it is."""
-        transport = ";transport=tcp" if self.client.flow.reliable else ""
-        return f"sip:{self.user}@{self.place}{transport}"
+        transport = self.client.flow.via_transport.decode().lower()
+        suffix = "" if transport == "udp" else f";transport={transport}"
+        return f"sip:{self.user}@{self.place}{suffix}"
 
     def branch(self) -> str:
         """Return a branch that was not used before."""
@@ -67,7 +72,7 @@ class Party:
         method, uri = start.split()[:2]
         transport = self.client.flow.via_transport.decode()
         number = self.sent + 1
-        to = self.aor if method == "REGISTER" else uri.removeprefix("sip:")
+        to = self.aor if method == "REGISTER" else uri.partition(":")[2]
         body = filled(text.body or "", noted, self.branch)
         defaults = {
             "Via": f"SIP/2.0/{transport} {self.place};branch={self.branch()};rport",
@@ -90,6 +95,7 @@ class Player:
     def __init__(self, directory: str, path: Path) -> None:
         self.steps = list(steps(path))
         extra = "".join(step.block for step in self.steps if step.words == "config")
+        zone = "".join(step.block for step in self.steps if step.words == "dns")
         own, *tables = re.split(r"^(?=\[)", extra, maxsplit=1, flags=re.M)
         self.parties: dict[str, Party] = {}
         self.noted: dict[str, str] = {}
@@ -100,6 +106,8 @@ class Player:
             "\n".join([own, CONFIG, *tables]),
             {f"{user}@{OURS}": f"secret of {user}" for user in users},
         )
+        if zone:
+            resolve(self.server, FakeDns(zone))
 
     def play(self) -> None:
         """Take every step; AssertionError says which one was not as written."""
@@ -112,11 +120,14 @@ class Player:
             assert not party.unread(), f"{party.name} also received {_shown(party.unread())}"
 
     def _take(self, step: Step) -> None:
-        if step.words == "config":
+        if step.words in ("config", "dns"):
             return
         if match := _party(step.words):
-            name, user, domain, host, port, transport = match.groups()
-            client = self.server.client(host, int(port or 5060), transport)
+            name, user, domain, host, port, transport, certified = match.groups()
+            port = int(port or (5061 if transport == "tls" else 5060))
+            client = self.server.client(host, port, transport)
+            if certified:
+                client.flow.proven_domains = frozenset({certified.encode()})
             self.parties[name] = Party(name, user, domain, client)
         elif match := _wait(step.words):
             self.server.advance(float(match[1]))

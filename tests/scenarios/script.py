@@ -8,8 +8,12 @@ body::
         [federation]
         inbound = "open"
 
+    dns:
+        b.test A 198.51.100.7
+
     alice is alice@example.test at 192.0.2.1 by udp
     bob is bob@example.test at 192.0.2.2:5062 by tcp
+    peer is carol@b.test at 198.51.100.7 by tls certified as b.test
 
     bob registers
     alice sends with credentials: MESSAGE sip:bob@example.test
@@ -22,6 +26,9 @@ body::
     alice receives: 200 OK
     after 10 seconds
     alice receives nothing
+
+Where there is a zone, names of hosts are looked up in it (``tests/transport/zones.py`` says how it
+is written), else they are reached as if they were addresses.
 
 Its head says which requirements the scenario holds, in any number of lines below the title::
 

@@ -145,6 +145,7 @@ class ParseTests(TableCase):
         {
             "sip": (b"sip:h", 5060),
             "sips": (b"sips:h", 5061),
+            "transport=tls": (b"sip:h;transport=TLS", 5061),
             "im": (b"im:a@h", 5060),
             "tel": (b"tel:1", 5060),
             "written": (b"sips:h:7", 7),

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from sipproxy.sip.digest import credentials
 from sipproxy.sip.headers import parse_authorization
 from sipproxy.sip.message import Response
-from sipproxy.transport.resolver import Resolver, Unreachable
+from sipproxy.sip.uri import Uri
+from sipproxy.transport.resolver import Means, Resolver, Unreachable
 from tests.torture.bad import CASES, GOOD, instead, with_line
 from tests.torture.connection import Connection
 from tests.torture.messages import Parts, name_of, parts
@@ -210,6 +211,6 @@ class OwnAddressTests(Bad):
     def test_names_that_no_resolver_takes(self) -> None:
         """Neither looked up nor waited for."""
         for host in ("", "a..test", "a" * 64 + ".test", "a\0.test", "\ufffd" * 60):
-            found = Resolver(None).addresses(host)
+            found = Resolver(None).hops(Uri(b"", b"sip", host=host.encode()), Means(("udp",)))
             assert isinstance(found, Deferred)
             self.failureResultOf(found, Unreachable)

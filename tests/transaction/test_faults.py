@@ -186,15 +186,13 @@ class EndsTests(LayerCase):
         self.finish()
 
     def test_a_flow_that_raises(self) -> None:
-        """An INVITE whose refusal cannot be sent leaves nothing: it is new when it comes again."""
+        """An INVITE whose refusal cannot be sent ends as if it had been."""
         self.arrive(b"INVITE")
         self.flow.fault = ZeroDivisionError()
         refusal = response(self.user.requests[-1], 404)
         self.assertRaises(ZeroDivisionError, self.user.transactions[-1].refuse, refusal)
-        self.assertEqual((len(self.layer), len(self.bench.wheel)), (0, 0))
         self.flow.fault = None
-        self.arrive(b"INVITE")
-        self.assertEqual(self.events()[-1], "received INVITE")
+        self.finish()
 
     def test_unanswered(self) -> None:
         """What is still owed an answer, as a server that stops wants to know."""

@@ -266,16 +266,16 @@ class TryingTests(InviteCase):
 
 @rfc(3261, "8.2.7", "what is refused statelessly has the same tag each time, and leaves nothing")
 class RefusalTests(InviteCase):
-    """§8.2.7: what was refused before anything was begun is not repeated, and not remembered."""
+    """§8.2.7: a refusal is said once, and again when it is asked for."""
 
     @rows(
         {
-            "by datagram": (False, False, [(0, "sent 407"), (0, "forgotten")]),
+            "by datagram": (False, False, [(0, "sent 407"), (LINGER, "forgotten")]),
             "by datagram, after a 100": (
                 *(False, True),
                 [TRIED, *doubling("sent 407", TIMEOUT, T2), (TIMEOUT, "forgotten")],
             ),
-            "by stream": (True, False, [(0, "sent 407"), (TIMEOUT, "forgotten")]),
+            "by stream": (True, False, [(0, "sent 407"), (LINGER, "forgotten")]),
         }
     )
     def test_refuse(self, reliable: bool, is_tried: bool, log: list[Entry]) -> None:
@@ -284,11 +284,21 @@ class RefusalTests(InviteCase):
         self.bench.finish()
         self.assertEqual(self.bench.log, log)
 
+    def test_asked_again(self) -> None:
+        server = self.start(is_tried=False)
+        server.refuse(response(self.request, 407))
+        server.repeated()
+        self.assertFalse(server.acknowledged())
+        server.repeated()
+        self.bench.finish()
+        self.assertEqual(self.bench.log, [(0, "sent 407"), (0, "sent 407"), (T4, "forgotten")])
+
     def test_a_path_that_raises(self) -> None:
         server = self.start(is_tried=False)
         self.path.fault = ZeroDivisionError()
         self.assertRaises(ZeroDivisionError, server.refuse, response(self.request, 407))
-        self.assertEqual(self.bench.log[-1], (0, "forgotten"))
+        self.bench.finish()
+        self.assertEqual(self.bench.log[-1], (LINGER, "forgotten"))
 
 
 @rfc(3261, "9.2", "a CANCEL after the final response does nothing")

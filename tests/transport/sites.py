@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from sipproxy.interfaces import then
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
@@ -25,6 +26,7 @@ from sipproxy.transport.network import Network
 from sipproxy.transport.settings import Limits, Listen
 from sipproxy.transport.sockets import bind_all
 from sipproxy.transport.ticker import TICK, Ticker
+from sipproxy.transport.tls import Contexts
 
 PATIENCE = 10.0  # seconds; only a test that fails waits this long
 FOUR, SIX = "127.0.0.1", "::1"
@@ -43,7 +45,7 @@ def has_ipv6() -> bool:
 class Site:
     """Listeners, a transaction layer, and a user that notes requests and answers them 200."""
 
-    def __init__(self, *listens: Listen, **limits: Any) -> None:
+    def __init__(self, *listens: Listen, contexts: Contexts | None = None, **limits: Any) -> None:
         bound = bind_all(listens)
         self.listens = [one.listen for one in bound]
         identity = Identity(["example.test"], [], self.listens)
@@ -55,10 +57,13 @@ class Site:
         self.count = 0
         self.requests: list[Request] = []
         self.servers: list[Any] = []
+        self.flows: list[Any] = []
         self.told: list[str] = []
         self.is_answering = True
         found = msgspec.structs.replace(Limits(), **limits)
         self.network = Network(reactor, found, self.layer, self.ticker, self.random)
+        if contexts is not None:
+            self.network.contexts = contexts
         self.network.adopt(bound)
         self.ticker.start()
         self.network.start()
@@ -89,6 +94,7 @@ class Site:
         """Note a request, and answer it unless the test wants to."""
         self.requests.append(request)
         self.servers.append(transaction)
+        self.flows.append(transaction.flow)
         if self.is_answering:
             transaction.respond(make_response(request, 200, b"tag"))
 
@@ -123,9 +129,13 @@ class Site:
         assert isinstance(request, Request)
         self.layer.send(request, branch, flow, self)
 
+    def hops(self, uri: str) -> Any:
+        """Return the hops of a URI, or a Deferred of them."""
+        return self.network.hops(parse_uri(uri.encode()))
+
     def reach(self, uri: str, size: int = 500, near: Any = None) -> Any:
-        """Return the flow to a URI, or a Deferred of it."""
-        return self.network.reach(parse_uri(uri.encode()), size, near)
+        """Return the flow to the first hop of a URI, or a Deferred of it."""
+        return then(self.hops(uri), lambda found: self.network.reach(found[0], size, near))
 
 
 def message(via: str, number: int = 1, body: bytes = b"") -> bytes:
@@ -145,11 +155,11 @@ def message(via: str, number: int = 1, body: bytes = b"") -> bytes:
 class SiteCase(TestCase):
     """A test case that closes what it opens, and waits for conditions."""
 
-    def site(self, *listens: Listen, **limits: Any) -> Site:
+    def site(self, *listens: Listen, contexts: Contexts | None = None, **limits: Any) -> Site:
         """Return a site; UDP and TCP on 127.0.0.1 where no listener is named."""
         if not listens:
             listens = (Listen("udp", FOUR, 0), Listen("tcp", FOUR, 0))
-        site = Site(*listens, **limits)
+        site = Site(*listens, contexts=contexts, **limits)
         self.addCleanup(site.stop)
         return site
 

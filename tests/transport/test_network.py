@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from sipproxy.transport.resolver import Unreachable
+from twisted.internet import reactor
+
+from sipproxy.transport.names import AAAA, A, Hosts
+from sipproxy.transport.resolver import Resolver, Unreachable
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.udp import UdpFlow
@@ -98,6 +101,24 @@ class ConnectionTest(TcpCase):
         answer(self.server.layer, self.server.servers[0], self.server.requests[0], 200)
         response = await self.response(await self.accepted(listening))
         self.assertEqual((response.status, response.via.port), (200, port))
+
+    async def test_response_to_the_name_in_via(self) -> None:
+        """RFC 3263 §5: where nobody is at that address and port."""
+        self.server.is_answering = False
+        listening = self.listener("127.0.0.2")
+        port = listening.getsockname()[1]
+        hosts = self.mktemp()
+        with open(hosts, "w") as file:
+            file.write("127.0.0.3 phone.test\n127.0.0.2 phone.test\n")
+        self.server.network.resolver = Resolver(reactor, hosts=Hosts(reactor, hosts))
+        client = self.connect(self.address, self.port)
+        client.send(message(f"SIP/2.0/TCP phone.test:{port};branch=z9hG4bK1"))
+        await self.until(lambda: self.server.requests)
+        client.close()
+        await self.until(lambda: not self.server.network.connections)
+        answer(self.server.layer, self.server.servers[0], self.server.requests[0], 200)
+        response = await self.response(await self.accepted(listening))
+        self.assertEqual((response.status, response.via.host), (200, b"phone.test"))
 
     async def test_response_that_finds_no_way(self) -> None:
         self.server.is_answering = False
@@ -193,8 +214,8 @@ class ReachTest(TcpCase):
 
     def test_no_way(self) -> None:
         for uri in (
-            "sip:127.0.0.1;transport=tls",  # not there yet
-            "sips:127.0.0.1",
+            "sips:127.0.0.1;transport=udp",  # RFC 3261 §19.1.1
+            "sips:127.0.0.1;transport=ws",
             "sip:127.0.0.1;transport=carrier-pigeon",
             "sip:[2001:db8::1]",  # no listener of the family
         ):
@@ -205,9 +226,9 @@ class ReachTest(TcpCase):
         flow = self.server.reach("sip:bob@b.test:5070;maddr=192.0.2.9")
         self.assertEqual((flow.host, flow.port), (b"192.0.2.9", 5070))
 
-    async def test_name(self) -> None:
-        """A name that the system knows without asking anybody."""
-        self.assertEqual((await self.server.reach("sip:localhost:5070")).port, 5070)
+    def test_name(self) -> None:
+        """A name that the operator has written into /etc/hosts: nobody is asked."""
+        self.assertEqual(self.server.reach("sip:localhost:5070").port, 5070)
 
     def test_names_of_udp_flows(self) -> None:
         network = self.server.network
@@ -216,6 +237,35 @@ class ReachTest(TcpCase):
         self.assertEqual(network.name(object()), b"")
         for name in (b"", b"x", b"u", b"u\xff" + network.name(flow)[2:], b"s12345678"):
             self.assertIsNone(network.find(name))
+
+
+class MeansTest(SiteCase):
+    """What we can send by is what the listeners have, and TCP."""
+
+    def test_udp_alone(self) -> None:
+        server = self.site(Listen("udp", FOUR, 0))
+        self.assertEqual(server.network.means, ({"udp", "tcp", "tls"}, [A]))
+
+    def test_tcp_alone(self) -> None:
+        """A URI that says nothing of a transport goes by the one that there is."""
+        server = self.site(Listen("tcp", FOUR, 0))
+        self.assertEqual([str(hop) for hop in server.hops("sip:192.0.2.1")], ["tcp 192.0.2.1:5060"])
+        self.assertRaises(Unreachable, server.hops, "sip:192.0.2.1;transport=udp")
+
+    def test_both_families(self) -> None:
+        if has_ipv6():
+            server = self.site(Listen("udp", FOUR, 0), Listen("udp", SIX, 0))
+            self.assertEqual(server.network.means.kinds, [AAAA, A])
+
+    def test_a_hop_that_failed_is_the_last(self) -> None:
+        server = self.site(Listen("udp", FOUR, 0))
+        hosts = self.mktemp()
+        with open(hosts, "w") as file:
+            file.write("127.0.0.2 b.test\n127.0.0.3 b.test\n")
+        server.network.resolver = Resolver(reactor, hosts=Hosts(reactor, hosts))
+        first, second = server.hops("sip:b.test")
+        server.network.breaker.failed(first, 60)
+        self.assertEqual(server.hops("sip:b.test"), [second, first])
 
 
 class SocketsTest(SiteCase):

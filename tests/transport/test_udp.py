@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import math
 import socket
+import struct
 from typing import Any
 
 from twisted.internet import reactor
@@ -12,7 +15,8 @@ from twisted.internet.task import Clock
 from sipproxy.sip.headers import parse_via
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.settings import Listen
-from sipproxy.transport.udp import BATCH, UdpEndpoint, UdpFlow
+from sipproxy.transport.stun import answer, request
+from sipproxy.transport.udp import BATCH, UdpEndpoint, UdpFlow, is_unreachable
 from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 from tests.transport.sites import FOUR, SIX, SiteCase, has_ipv6, message
@@ -188,6 +192,88 @@ class Faulty:
 
 class SixTest(ResponseTest):
     """The same over IPv6, where addresses stand in brackets in Via and without in received."""
+
+    address = SIX
+    if not has_ipv6():
+        skip = "there is no ::1 on this machine"
+
+
+class UnreachableTest(TableCase):
+    """Which errors say that nobody is there (RFC 5626 §7)."""
+
+    @rows(
+        {
+            "port unreachable": (errno.ECONNREFUSED, 2, True),
+            "host unreachable": (errno.EHOSTUNREACH, 2, True),
+            "over IPv6": (errno.ECONNREFUSED, 3, True),
+            "too large for some link": (errno.EMSGSIZE, 2, False),
+            "too large for our own": (errno.EMSGSIZE, 1, False),
+            "of our own making": (errno.EACCES, 1, False),
+        }
+    )
+    def test_error(self, number: int, origin: int, expected: bool) -> None:
+        error = struct.pack("=IBBBBII", number, origin, 3, 3, 0, 0, 0)
+        self.assertEqual(is_unreachable(error), expected)
+        self.assertFalse(is_unreachable(error[:4]))
+
+
+class KeepAliveTest(UdpCase):
+    """RFC 5626 §8, §5.4: STUN on the port of SIP, and who is heard."""
+
+    async def test_stun(self) -> None:
+        client = self.udp(self.address)
+        client.sendto(request(b"transaction1"), self.place)
+        self.assertEqual(
+            await self.read(client), answer(request(b"transaction1"), client.getsockname())
+        )
+        self.assertEqual(self.server.requests, [])
+
+    async def test_heard(self) -> None:
+        """Every datagram counts, but only those of a flow that is watched."""
+        client, other = self.udp(self.address), self.udp(self.address)
+        flow, silent = (
+            self.server.reach(f"sip:{self.written}:{plain.getsockname()[1]}")
+            for plain in (client, other)
+        )
+        self.assertEqual(flow.heard_at, -math.inf)
+        for one in (flow, silent):
+            one.watch(self.fail)
+        begun = flow.heard_at
+        for ping in (request(b"transaction1"), message("SIP/2.0/UDP h;branch=z9hG4bK1;rport")):
+            before = flow.heard_at
+            client.sendto(ping, self.place)
+            await self.read(client)
+            self.assertGreater(flow.heard_at, before)
+        self.assertLessEqual(silent.heard_at, flow.heard_at)
+        self.assertLess(abs(silent.heard_at - begun), flow.heard_at - begun)
+        for one in (flow, silent):
+            one.unwatch(self.fail)
+            one.unwatch(self.fail)  # twice is as good
+            self.assertEqual(one.heard_at, -math.inf)
+
+    async def test_nobody_is_there(self) -> None:
+        """§7: an ICMP error ends the flow for all who watch it."""
+        closed = self.udp(self.address)
+        port = closed.getsockname()[1]
+        closed.close()
+        flow = self.server.reach(f"sip:{self.written}:{port}")
+        told: list[str] = []
+
+        def faulty() -> None:
+            told.append("faulty")
+            raise KeyError("x")
+
+        flow.watch(faulty)
+        flow.watch(lambda: told.append("closed"))
+        self.server.send(flow)
+        await self.until(lambda: len(told) == 2)
+        self.assertEqual((told, flow.heard_at), (["faulty", "closed"], -math.inf))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual(flow.endpoint._ears, {})
+
+
+class KeepAliveSixTest(KeepAliveTest):
+    """The same over IPv6."""
 
     address = SIX
     if not has_ipv6():

@@ -28,7 +28,7 @@ class RegistrarFactory:
     @property
     def options(self) -> Any:
         """The class of its options."""
-        from sipproxy.registrar.registrar import RegistrarOptions
+        from sipproxy.registrar.options import RegistrarOptions
 
         return RegistrarOptions
 
@@ -36,7 +36,7 @@ class RegistrarFactory:
         """Build the registrar."""
         from sipproxy.registrar.registrar import Registrar
 
-        return Registrar(options, host)
+        return Registrar(options, host, host.core.gruus)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)

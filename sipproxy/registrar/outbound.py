@@ -1,0 +1,52 @@
+"""Client-initiated connections at the registrar: what a REGISTER says of its flow (RFC 5626 §6)."""
+
+from __future__ import annotations
+
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.grammar import malformed, parse_number
+from sipproxy.sip.headers import NameAddr
+from sipproxy.sip.message import Request
+from sipproxy.sip.options import supports
+
+GRACE = 30  # seconds beyond Flow-Timer, for what is sent a second time on its way (§5.4)
+_MOST = 2**31 - 1  # §10
+
+
+def is_direct(request: Request) -> bool:
+    """Tell whether we are the first hop."""
+    return len(request.values(b"via")) == 1
+
+
+def is_applicable(request: Request) -> bool:
+    """Tell whether the first hop, we or an edge proxy, holds the flow (§6).
+
+    An edge proxy says so by ``ob`` in its Path URI, "the first": where a REGISTER passed more
+    proxies, theirs stand before it (RFC 3327 §5.2). None but the first hop may write ``ob`` (§5.1).
+    """
+    if is_direct(request):
+        return True
+    path = request.addresses(b"path")
+    return bool(path) and any(b"ob" in value.uri.params for value in (path[0], path[-1]))
+
+
+def reg_id_of(contact: NameAddr) -> int:
+    """Return the reg-id of a Contact, 0 where it has none; raises `SipError` 400 (§10)."""
+    if b"reg-id" not in contact.params:
+        return 0
+    number = parse_number(contact.params[b"reg-id"] or b"", _MOST, "reg-id")
+    if not number:
+        raise malformed("reg-id")
+    return number
+
+
+def effective_reg_id(request: Request, contact: NameAddr, urn: bytes) -> int:
+    """Return the reg-id that counts: 0 where it is to be ignored (§6).
+
+    Raises `SipError` 439 where the client counts on outbound and its first hop does not do it.
+    """
+    number = reg_id_of(contact)
+    if number and not is_applicable(request):
+        if supports(request, b"outbound"):
+            raise SipError(439)
+        return 0
+    return number if urn else 0
