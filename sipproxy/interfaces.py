@@ -55,7 +55,7 @@ class Target:
     """
 
     __slots__ = (
-        *("flow", "hop", "instance", "is_trusted", "is_user", "past_routes", "q"),
+        *("flow", "hop", "instance", "is_trusted", "is_user", "others", "past_routes", "q"),
         *("routes", "uri"),
     )
 
@@ -79,6 +79,7 @@ class Target:
         self.is_trusted = is_trusted
         self.is_user = is_user
         self.instance = instance
+        self.others: tuple[Target, ...] = ()  # of the same instance, once they are put together
         self.q = q
 
 

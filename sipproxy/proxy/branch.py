@@ -98,7 +98,7 @@ class Branch:
             self.copy = copy.copy()
             self._branch = renewed_branch(branch, self._core.random(8))
         if self._record_route is not None:
-            for value in self._record_route.values(flow, self._known):
+            for value in self._record_route.values(flow, self._known, _asks_for_sips(copy)):
                 copy.push(b"Record-Route", value)
         if flow.reliable and b"content-length" not in copy.names:
             copy.append(b"Content-Length", b"%d" % len(copy.body))  # step 9
@@ -108,6 +108,14 @@ class Branch:
             flow.send(copy.encode())
             return None
         return self._core.layer.send(copy, branch, flow, user)
+
+
+def _asks_for_sips(copy: Request) -> bool:
+    """Tell whether a request as it is sent has a sips URI before it (RFC 3261 §16.6 step 4)."""
+    if is_sips(copy.raw_uri):
+        return True
+    route = next_route(copy)
+    return route is not None and is_sips(route.raw_uri)
 
 
 def prepared(

@@ -89,6 +89,10 @@ class ResponseContext:
             self.branch_failed()
         elif response.status == 408:  # never sent on (RFC 4320 §4.2): as good as silence
             self._branch_ended(self.silent_status)
+        elif (
+            response.status == 430
+        ):  # it speaks of a flow, which no endpoint knows (RFC 5626 §11.5)
+            self._branch_ended(480)
         else:
             self._finals.append(response)
             self._branch_ended()

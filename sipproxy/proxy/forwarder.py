@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from sipproxy.interfaces import IForwarder, Sender, Target
 from sipproxy.proxy.branch import DIALOG_FORMING, Branch, BranchUser, prepared
 from sipproxy.proxy.context import ResponseContext
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.flows import Flows
 from sipproxy.proxy.instances import first_of_each
 from sipproxy.proxy.invite import NOBODY, InviteContext, Leg
 from sipproxy.proxy.loops import breadth, new_branch, refuse_loop, second_part, shares
@@ -24,6 +26,7 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.transaction.server import InviteServer
 
 if TYPE_CHECKING:
+    from sipproxy.sip.uri import Uri
     from sipproxy.transaction.client import ClientTransaction
     from sipproxy.transaction.parties import ClientUser, Flow
     from sipproxy.transaction.server import ServerTransaction
@@ -62,18 +65,29 @@ class Outgoing:
 
     def send(self, targets: Sequence[Target], users: Sequence[BranchUser]) -> None:
         """Send the request to several targets at once, which share its breadth."""
-        core = self._core
         branches = []
         widths = shares(self._breadth, len(targets))
         for target, user, width in zip(targets, users, widths, strict=True):
-            copy, hop = prepared(self._request, target, width, core.settings.max_forwards)
-            if self._is_asserted and not self._is_told_to(target):
-                copy.remove(ASSERTED)
-            branch = new_branch(core.random(8), self._second)
-            one = Branch(core, copy, branch, user, self._near, self._record_route)
-            branches.append((one, target.flow, hop))
-        for one, flow, hop in branches:
+            if target.others:
+                is_invite = self._request.method == b"INVITE"
+                again = partial(self._again, width)
+                user = Flows(self._core, user, target.others, again, is_invite)
+            branches.append((self._branch(target, user, width), target.flow))
+        for (one, hop), flow in branches:
             one.send(flow, hop)
+
+    def _branch(self, target: Target, user: BranchUser, width: int) -> tuple[Branch, Uri | None]:
+        """Return a branch and its next hop, where it is not the target's flow."""
+        core = self._core
+        copy, hop = prepared(self._request, target, width, core.settings.max_forwards)
+        if self._is_asserted and not self._is_told_to(target):
+            copy.remove(ASSERTED)
+        branch = new_branch(core.random(8), self._second)
+        return Branch(core, copy, branch, user, self._near, self._record_route), hop
+
+    def _again(self, width: int, target: Target, user: BranchUser) -> None:
+        one, hop = self._branch(target, user, width)
+        one.send(target.flow, hop)
 
     def _is_told_to(self, target: Target) -> bool:
         """Whether a target is to see who the sender is: a trusted peer, or a user (RFC 3325 §7)."""

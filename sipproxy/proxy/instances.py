@@ -30,13 +30,12 @@ def in_turn(found: Found) -> Found:
 
 
 def first_of_each(targets: Sequence[Target]) -> Sequence[Target]:
-    """Return the targets without all but the first of each instance (RFC 5626 §7)."""
+    """Return the first target of each instance; it knows the ``others`` (RFC 5626 §7)."""
     if len(targets) < 2:
         return targets
-    seen: set[bytes] = set()
-    first = []
-    for target in targets:
-        if not target.instance or target.instance not in seen:
-            first.append(target)
-        seen.add(target.instance)
-    return first
+    first: dict[bytes | int, Target] = {}
+    for number, target in enumerate(targets):
+        known = first.setdefault(target.instance or number, target)
+        if known is not target:
+            known.others = (*known.others, target)
+    return list(first.values())

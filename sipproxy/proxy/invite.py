@@ -102,7 +102,8 @@ class Leg:
         """The branch has its transaction, or another one where a hop has failed (RFC 3263 §4.3)."""
         if self.state != ENDED:  # it may have failed at once
             self._client = client
-            self.state = CALLING
+            if self.state != LEAVING:  # it was cancelled while another hop was looked for
+                self.state = CALLING
             self._exchange.ring(self)
 
     def answered(self, response: Response, client: ClientTransaction) -> None:
@@ -144,7 +145,7 @@ class Leg:
 
     def branch_failed(self) -> None:
         """The branch is as good as one that answered 503, which goes upstream as 500 (§16.9)."""
-        self._fail(500)
+        self._fail(self._context.silent_status if self.is_leaving else 500)
 
     def cancel(self) -> None:
         """Nobody wants an answer of this branch any more (step 10)."""
@@ -285,6 +286,8 @@ class InviteContext:
             self._note(outcome)
         elif outcome.status == 503:  # it speaks of that server, not of us (step 6)
             self._note(500)
+        elif outcome.status == 430:  # no endpoint knows of flows (RFC 5626 §11.5)
+            self._note(480)
         else:
             self._answers.append(outcome)
             if outcome.status >= 600:

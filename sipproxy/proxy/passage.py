@@ -121,8 +121,10 @@ class RecordRoute:
             return False
         return identity.canonical(request.uri) == identity.canonical(request.to.uri)
 
-    def values(self, flow: AnyFlow, is_users: bool) -> list[bytes]:
+    def values(self, flow: AnyFlow, is_users: bool, is_sips: bool) -> list[bytes]:
         """Return the values for a branch by ``flow``, which is a user's own or just the way.
+
+        They are sips where the request goes to such a URI (§16.6 step 4): it came by TLS, too.
 
         Each is to be pushed before the last. There are two where the sides differ in transport or
         address of ours: each then sees the one that leads from it to us (RFC 5658 §4).
@@ -130,11 +132,13 @@ class RecordRoute:
         core = self._core
         down = Side(core.network.name(flow), is_users, is_users and self._callee_is_target)
         token = core.tokens.make(self._up.encode(), down.encode(), self._dialog)
-        values = [_route(token, side) for side in (self._near, flow)]
+        values = [_route(token, side, is_sips) for side in (self._near, flow)]
         return values if values[0] != values[1] else values[:1]
 
 
-def _route(token: bytes, flow: Flow) -> bytes:
+def _route(token: bytes, flow: Flow, is_sips: bool) -> bytes:
     our, transport = flow.sent_by, flow.via_transport.lower()
+    if is_sips:
+        return b"<sips:%s@%s:%d;lr>" % (token, our.host, our.port)
     named = b"" if transport == b"udp" else b";transport=" + transport
     return b"<sip:%s@%s:%d%s;lr>" % (token, our.host, our.port, named)
