@@ -136,8 +136,8 @@ class Leg:
             self._context.progressed(response)
 
     def timed_out(self, client: ClientTransaction) -> None:
-        """Timer B fired: as good as a 408."""
-        self._fail(408)
+        """Timer B fired: as good as a 408, or as the 487 of a call that was cancelled."""
+        self._fail(self._context.silent_status)
 
     def failed(self, client: ClientTransaction) -> None:
         """The request could not be delivered."""

@@ -180,7 +180,7 @@ class OneBranchTest(RaceCase):
             "CANCEL, 1xx, 2xx": "cancel > ok; a180 > 180 a.CANCEL; a200 > 200",
             "CANCEL, 2xx": "cancel > ok; a200 > 200",
             "CANCEL, non-2xx": "cancel > ok; a486 > 486 a.ACK",
-            "CANCEL, silence": "cancel > ok; wait > 408",
+            "CANCEL, silence": "cancel > ok; wait > 487",
             "CANCEL, failure": "cancel > ok; aclose > 487",
             "1xx, CANCEL, 487": "a180 > 180; cancel > ok a.CANCEL; a487 > 487 a.ACK",
             "1xx, CANCEL, 2xx": "a180 > 180; cancel > ok a.CANCEL; a200 > 200",
@@ -305,7 +305,7 @@ class InTurnTest(RaceCase):
             "too long, 1xx": "next >; a180 > 180 a.CANCEL; a487 > a.ACK b.INVITE; b200 > 200",
             "too long, silence": "a180 > 180; next > a.CANCEL; wait > b.INVITE",
             "CANCEL, 487": "a180 > 180; cancel > ok a.CANCEL; a487 > 487 a.ACK; wait >",
-            "CANCEL, silence": "cancel > ok; wait > 408",
+            "CANCEL, silence": "cancel > ok; wait > 487",
             "CANCEL of the second": (
                 "a486 > a.ACK b.INVITE; b180 > 180; cancel > ok b.CANCEL; b487 > 486 b.ACK"
             ),
