@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -171,7 +171,7 @@ class Network:
         if flow.via_transport == b"TLS" and not wanted:
             self._log.info("no way back to {flow}: it has shown no certificate", flow=flow)
             return
-        connected: Deferred[StreamFlow] = self._connect(host, port, wanted)
+        connected = maybeDeferred(self._stream, host, port, wanted)  # one, however much is sent
         if not wanted:
             connected.addErrback(lambda _: Deferred.fromCoroutine(way_back(self, data)))
         connected.addCallbacks(

@@ -102,6 +102,23 @@ class ConnectionTest(TcpCase):
         response = await self.response(await self.accepted(listening))
         self.assertEqual((response.status, response.via.port), (200, port))
 
+    async def test_responses_when_the_connection_is_gone(self) -> None:
+        """All of them go by one new connection."""
+        self.server.is_answering = False
+        listening = self.listener(self.address)
+        client = self.connect(self.address, self.port)
+        client.send(message(f"SIP/2.0/TCP 192.0.2.1:{listening.getsockname()[1]};branch=z9hG4bK1"))
+        await self.until(lambda: self.server.requests)
+        client.close()
+        await self.until(lambda: not self.server.network.connections)
+        path = self.server.servers[0].path
+        path.send(b"first ")
+        accepted = await self.accepted(listening)
+        self.assertEqual(await self.read(accepted), b"first ")
+        path.send(b"second")
+        self.assertEqual(await self.read(accepted), b"second")
+        self.assertEqual(self.server.network.connections, 1)
+
     async def test_response_to_the_name_in_via(self) -> None:
         """RFC 3263 §5: where nobody is at that address and port."""
         self.server.is_answering = False
