@@ -203,6 +203,7 @@ def _check(config: Config) -> None:
     taken = {canonical_host(name.encode()) for name in settings.domains}
     for index, route in enumerate(settings.route):
         _check_route(config, f"route[{index}]", route, taken)
+    _check_networks(config, "limits.unlimited", settings.limits.unlimited)
     _check_numbers(config)
 
 
@@ -244,12 +245,19 @@ def _check_route(config: Config, key: str, route: Route, taken: set[bytes]) -> N
         raise config.error(f"{key}.to", f'{route.to!r} is no SIP URI: write "sip:HOST:PORT"')
     if (uri.params.get(b"transport") or b"udp").lower() not in (b"udp", b"tcp"):
         raise config.error(f"{key}.to", f"{route.to!r}: transport can be udp or tcp")
-    for index, source in enumerate(route.from_):
+    _check_networks(config, f"{key}.from", route.from_)
+
+
+def _check_networks(config: Config, key: str, networks: tuple[str, ...]) -> None:
+    for index, network in enumerate(networks):
         try:
-            ip_network(source)
+            ip_network(network)
         except ValueError:
-            problem = f"{source!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
-            raise config.error(f"{key}.from[{index}]", problem) from None
+            problem = f"{network!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
+            raise config.error(f"{key}[{index}]", problem) from None
+
+
+_MAY_BE_0 = ("connection_rate", "lateness", "queue", "refusals", "source_rate")
 
 
 def _check_numbers(config: Config) -> None:
@@ -263,11 +271,14 @@ def _check_numbers(config: Config) -> None:
         "auth": (settings.auth, ["nonce_lifetime"]),
         "proxy": (settings.proxy, ["patience", "next_group", "max_breadth", "max_forwards"]),
         "transactions": (settings.transactions, ["linger"]),
-        "limits": (settings.limits, _names(Limits)),
+        "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
     }
     for table, (values, names) in positive.items():
         for name in names:
             if not 0 < getattr(values, name) < math.inf:
                 raise config.error(f"{table}.{name}", "has to be more than 0, and finite")
+    for name in _MAY_BE_0:
+        if not 0 <= getattr(settings.limits, name) < math.inf:
+            raise config.error(f"limits.{name}", "has to be 0, for no limit, or more, and finite")
     if not 180 < settings.proxy.ring < math.inf:
         raise config.error("proxy.ring", "has to be more than 180: Timer C of RFC 3261 §16.6")

@@ -30,6 +30,7 @@ from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.network import Network
+from sipproxy.transport.pressure import Pressure
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tokens import FlowTokens
@@ -100,9 +101,17 @@ class Node:
             self.random,
             self.ticker.ticks,
         )
+        self.pressure = self._relieved()
         self._furnish(Components(config))
 
     # Building
+
+    def _relieved(self) -> Pressure:
+        """Have new requests and each tick pass by what looks after overload."""
+        pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
+        self.layer.admit = pressure.admit
+        self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
+        return pressure
 
     def _furnish(self, components: Components) -> None:
         """Build the components that the configuration names, in its order."""

@@ -111,6 +111,11 @@ class Network:
         """How many connections there are."""
         return len(self._flows)
 
+    @property
+    def fullness(self) -> float:
+        """How full the fullest UDP receive queue is, of 1."""
+        return max((endpoint.fullness for endpoint in self._endpoints), default=0.0)
+
     # Surroundings of a connection
 
     def seconds(self) -> float:

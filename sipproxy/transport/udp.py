@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,8 @@ BUFFER = 4 << 20  # kernel buffers, bytes
 _IP_RECVERR = 11  # <bits/in.h>; the socket module of CPython has no names for them
 _IPV6_RECVERR = 25
 _MSG_ERRQUEUE = 0x2000
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=II")  # of the receive queue: bytes taken, bytes there are
 
 Address = tuple[Any, ...]
 
@@ -163,6 +166,16 @@ class UdpEndpoint:
     def flow(self, host: str, port: int) -> UdpFlow:
         """Return the flow to a remote address."""
         return UdpFlow(self, (host, port))
+
+    @property
+    def fullness(self) -> float:
+        """How full the kernel's receive queue is, of 1; 0 where the kernel does not tell."""
+        try:
+            told = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            taken, room = _MEMINFO.unpack(told)
+        except (OSError, struct.error):
+            return 0.0
+        return float(taken / room) if room else 0.0
 
     def write(self, data: bytes, address: Address) -> None:
         """Send a datagram; what a batch of received ones causes goes out after it, together.
