@@ -37,7 +37,7 @@ class Outgoing:
     )
 
     def __init__(
-        self, core: Core, request: Request, sender: Sender, near: Flow | None, is_forked: bool
+        self, core: Core, request: Request, sender: Sender, near: Flow | None, may_loop: bool
     ) -> None:
         self._core = core
         self._request = request
@@ -45,7 +45,7 @@ class Outgoing:
         self._is_asserted = assert_identity(request, sender)
         self._is_private = self._is_asserted and is_private(request)
         self._second = b""
-        if is_forked:  # RFC 5393 §4.1
+        if may_loop:  # RFC 5393 §4.1
             self._second = second_part(request)
             refuse_loop(request, self._second, core.identity)
         self._breadth = breadth(request, core.settings.max_breadth)
@@ -90,7 +90,7 @@ class Forwarder:
     ) -> None:
         """Forward a request to all targets; raises `SipError` 440 or 482."""
         near = transaction.flow
-        outgoing = Outgoing(self._core, request, sender, near, len(targets) > 1)
+        outgoing = Outgoing(self._core, request, sender, near, _may_loop(targets))
         if isinstance(transaction, InviteServer):
             Invitation(self._core, outgoing).start(request, transaction, targets)
             return
@@ -175,6 +175,14 @@ class Invitation:
     def forget(self, sleeper: Sleeper) -> None:
         """Nobody needs to wake it any more."""
         self._core.wheel.forget(sleeper)
+
+
+def _may_loop(targets: Sequence[Target]) -> bool:
+    """Tell whether to look for a loop: where we fork we have to, else we may (RFC 5393 §4.1).
+
+    What goes to the flow of a device does not come back.
+    """
+    return len(targets) > 1 or targets[0].flow is None
 
 
 def _preference(target: Target) -> float:
