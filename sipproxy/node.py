@@ -29,6 +29,7 @@ from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport.identity import Identity
+from sipproxy.transport.inside import Inside
 from sipproxy.transport.network import Network
 from sipproxy.transport.pressure import Pressure
 from sipproxy.transport.sockets import Bound
@@ -101,13 +102,14 @@ class Node:
             self.random,
             self.ticker.ticks,
         )
-        self.pressure = self._relieved()
+        self.pressure = self._guarded()
         self._furnish(Components(config))
 
     # Building
 
-    def _relieved(self) -> Pressure:
-        """Have new requests and each tick pass by what looks after overload."""
+    def _guarded(self) -> Pressure:
+        """Have new requests, ticks and next hops pass by what looks after them."""
+        self.network.refuse = Inside(self.listens, self.core.peers.hops).refuse
         pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)

@@ -45,6 +45,11 @@ class Peers:
         self._addresses = addresses
         self._peers = {peer.domain: peer for peer in map(Peer, routes)}
 
+    @property
+    def hops(self) -> list[Uri]:
+        """Every configured next hop."""
+        return [peer.hop for peer in self._peers.values()]
+
     def hop(self, domain: bytes) -> Uri | None:
         """Return the configured next hop of a domain."""
         peer = self._peers.get(domain)

@@ -75,6 +75,7 @@ class Network:
         self._per_address: Counter[bytes] = Counter()
         self._connecting: dict[tuple[str, int], list[Deferred[StreamFlow]]] = {}
         self._log = Logger()
+        self.refuse: Callable[[str, int], None] = lambda address, port: None  # see `Inside`
 
     # Life
 
@@ -218,6 +219,7 @@ class Network:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             for endpoint in endpoints:
                 if endpoint.family == family:
+                    self.refuse(address, port)
                     return endpoint.flow(address, port)
         raise Unreachable(f"no listener for UDP to {addresses[0]}")
 
@@ -225,6 +227,7 @@ class Network:
         known = self._by_peer.get((address.encode(), port))
         if known is not None and known.is_writable:
             return known
+        self.refuse(address, port)
         return self._connect(address, port)
 
     def _connect(self, address: str, port: int) -> Deferred[StreamFlow]:
