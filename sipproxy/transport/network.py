@@ -18,7 +18,7 @@ from sipproxy.interfaces import then
 from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.resolver import Resolver, Unreachable
 from sipproxy.transport.settings import Limits
-from sipproxy.transport.sockets import Bound
+from sipproxy.transport.sockets import Bound, room
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.udp import UdpEndpoint, UdpFlow
 
@@ -75,6 +75,7 @@ class Network:
         self._per_address: Counter[bytes] = Counter()
         self._connecting: dict[tuple[str, int], list[Deferred[StreamFlow]]] = {}
         self._log = Logger()
+        self._most = limits.connections
         self.refuse: Callable[[str, int], None] = lambda address, port: None  # see `Inside`
 
     # Life
@@ -90,6 +91,9 @@ class Network:
 
     def start(self) -> None:
         """Begin to serve."""
+        self._most = room(self.limits.connections)
+        if self._most < self.limits.connections:
+            self._log.warn("ulimit -n allows for {most} connections only", most=self._most)
         for endpoint in self._endpoints:
             endpoint.start(self.receiver)
         for one, our in self._listeners:
@@ -127,7 +131,7 @@ class Network:
     def opened(self, flow: StreamFlow) -> bool:
         """Count a connection; False where a limit forbids it."""
         if (
-            len(self._flows) >= self.limits.connections
+            len(self._flows) >= self._most
             or self._per_address[flow.host] >= self.limits.connections_per_address
         ):
             self._log.warn("{flow}: refused, too many connections", flow=flow)

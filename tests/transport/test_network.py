@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from sipproxy.transport import network
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stream import StreamFlow
@@ -276,6 +277,11 @@ class LimitsTest(SiteCase):
             return await self.read(plain)
         except ConnectionError:
             return b""
+
+    async def test_descriptors(self) -> None:
+        """No more than the process may have, and some to spare."""
+        self.patch(network, "room", lambda wanted: min(wanted, 2))
+        await self.check_connections({})
 
     async def test_our_own_connections_count(self) -> None:
         """A request that would need one too many has failed, once."""
