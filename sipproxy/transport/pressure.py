@@ -21,6 +21,7 @@ SILENCE = -1
 WINDOW = 10  # ticks that requests are counted for: a second
 SURE = 3  # ticks by which the bad ones have to lead: a machine that stood still once is not behind
 _MOST = SURE + 1  # and so many are remembered: it is over soon after it is over
+SERVED = 8  # of so many new requests one is served, however far behind: refusing takes time, too
 _FREE = -(1 << 60)  # a count that no window brings to a limit
 _AFTER, _JITTER = 2, 9  # Retry-After is 2 to 10 seconds
 
@@ -47,6 +48,7 @@ class Pressure:
         self._counts: dict[Hashable, int] = {}
         self._ticks = 0
         self._score = 0
+        self._turn = 0
         self._lateness = limits.lateness or math.inf
         self._queue = limits.queue or math.inf
 
@@ -76,9 +78,15 @@ class Pressure:
         if flow.reliable and (answer := self._on_connection(flow)):
             return answer
         if self.is_behind and _is_new(request):
-            self.refused["behind"] += 1
-            return self._after()
+            return self._put_off()
         return 0
+
+    def _put_off(self) -> int:
+        self._turn = (self._turn + 1) % SERVED
+        if not self._turn:
+            return 0
+        self.refused["behind"] += 1
+        return self._after()
 
     def _on_connection(self, flow: Flow) -> int:
         rate = self._limits.connection_rate

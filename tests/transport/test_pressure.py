@@ -246,4 +246,9 @@ class BehindTest(PressureCase):
         self.ticks(LATE, SURE)
         one, flow = request(), phone()
         after = {self.pressure.admit(one, flow) for _ in range(500)}
-        self.assertEqual(after, set(range(2, 11)))
+        self.assertEqual(after - {0}, set(range(2, 11)))
+
+    def test_a_flood(self) -> None:
+        """It may take all the time that there is to refuse it: some are served nevertheless."""
+        self.ticks(FULL, SURE)
+        self.assertEqual(self.answers(16, phone("127.0.0.1")), [*["503"] * 7, "admitted"] * 2)
