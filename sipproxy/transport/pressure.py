@@ -12,13 +12,14 @@ from twisted.internet.defer import Deferred
 
 from sipproxy.sip.errors import SipError
 from sipproxy.transport.settings import Limits
+from sipproxy.transport.ticker import TICK
 
 if TYPE_CHECKING:
     from sipproxy.sip.message import Request
     from sipproxy.transaction.parties import Flow
 
 SILENCE = -1
-WINDOW = 10  # ticks that requests are counted for: a second
+WINDOW = 1.0  # seconds that requests are counted for
 SURE = 3  # ticks by which the bad ones have to lead: a machine that stood still once is not behind
 _MOST = SURE + 1  # and so many are remembered: it is over soon after it is over
 SERVED = 8  # of so many new requests one is served, however far behind: refusing takes time, too
@@ -30,7 +31,7 @@ class Pressure:
     """Says who has to come again later, and counts whom it sent away.
 
     ``random`` gives so many random octets: clients that were sent away together are not to come
-    back together (RFC 5390 §4). ``listed`` tells, now or later, whether an address is that of a
+    back together (RFC 5390 §5.3). ``listed`` tells, now or later, whether an address is that of a
     configured peer, for whose rate there is no limit; it is asked about who is beyond one, once in
     a window.
     """
@@ -46,7 +47,7 @@ class Pressure:
         self._unlimited = [ip_network(text) for text in limits.unlimited]
         self._source_rate = limits.source_rate
         self._counts: dict[Hashable, int] = {}
-        self._ticks = 0
+        self._passed = 0.0
         self._score = 0
         self._turn = 0
         self._lateness = limits.lateness or math.inf
@@ -59,9 +60,9 @@ class Pressure:
         is_bad = late > self._lateness or fullness > self._queue
         self._score = min(self._score + 1, _MOST) if is_bad else max(self._score - 1, 0)
         self.is_behind = self._score >= SURE
-        self._ticks += 1
-        if self._ticks >= WINDOW:
-            self._ticks = 0
+        self._passed += TICK + late
+        if self._passed > WINDOW - TICK / 2:
+            self._passed = 0.0
             self._counts = {}
 
     # Once a request

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from sipproxy.testing import FakeFlow
 from sipproxy.transport.pressure import SILENCE, SURE, WINDOW, Pressure
 from sipproxy.transport.settings import Limits
+from sipproxy.transport.ticker import TICK
 from tests.proxy.fakes import request
 from tests.sip.tables import TableCase, rows
 
@@ -50,7 +51,7 @@ class PressureCase(TableCase):
 
     def second(self) -> None:
         """Let a second pass."""
-        self.ticks(WELL, WINDOW)
+        self.ticks(WELL, round(WINDOW / TICK))
 
     def ticks(self, sign: tuple[float, float], count: int) -> None:
         """Let ticks pass that all have one sign."""
@@ -82,6 +83,14 @@ class RateTest(PressureCase):
         self.answers(7, phone())
         self.second()
         self.assertEqual(self.answers(4, phone()), ["admitted"] * 3 + ["503"])
+
+    def test_late_ticks(self) -> None:
+        """A second is a second, also where ticks are late."""
+        self.answers(7, phone())
+        self.ticks((0.2, 0.0), 2)
+        self.assertEqual(self.answers(1, phone()), ["nothing"])
+        self.ticks((0.2, 0.0), 2)
+        self.assertEqual(self.answers(1, phone()), ["admitted"])
 
     def test_its_ports_and_connections_together(self) -> None:
         flows = [phone(port=1), phone(port=2), phone(transport="tcp"), phone(transport="tcp")]
