@@ -13,6 +13,7 @@ It prints ``ready`` once all stands.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import selectors
 import socket
@@ -116,8 +117,8 @@ def udp(server: tuple[str, int], count: int) -> None:
 
 
 def slow(server: tuple[str, int], count: int) -> None:
-    """Write an octet a second on each connection, all round the second."""
-    sockets = [socket.create_connection(server) for _ in range(count)]
+    """Write an octet a second on each connection, all round the second, until all are closed."""
+    sockets = {number: _connected(server) for number in range(count)}
     text = b"MESSAGE sip:nobody@a.test SIP/2.0\r\nVia: SIP/2.0/TCP " + b"x" * 10_000
     _ready()
     began = time.monotonic()
@@ -126,7 +127,22 @@ def slow(server: tuple[str, int], count: int) -> None:
         delay = began + turn + which / count - time.monotonic()
         if delay > 0.005:
             time.sleep(delay)
-        sockets[which].send(text[turn : turn + 1])
+        if which in sockets:
+            try:
+                sockets[which].send(text[turn : turn + 1])
+            except OSError:
+                sockets.pop(which).close()
+        elif not sockets:
+            print("closed", flush=True)
+            return
+
+
+def _connected(server: tuple[str, int]) -> socket.socket:
+    """Return a connection; where it is refused, one to nowhere."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    with contextlib.suppress(ConnectionError):
+        made.connect(server)
+    return made
 
 
 class Pairs:
