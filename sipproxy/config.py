@@ -211,6 +211,7 @@ def _check(config: Config) -> None:
     for index, route in enumerate(settings.route):
         _check_route(config, f"route[{index}]", route, taken)
     _check_dns(config)
+    _check_networks(config, "limits.unlimited", settings.limits.unlimited)
     _check_numbers(config)
 
 
@@ -273,12 +274,19 @@ def _check_route(config: Config, key: str, route: Route, taken: set[bytes]) -> N
     if (uri.params.get(b"transport") or b"tcp").lower() not in _TRANSPORTS[uri.scheme]:
         names = b", ".join(_TRANSPORTS[uri.scheme]).decode()
         raise config.error(f"{key}.to", f"{route.to!r}: transport can be {names}")
-    for index, source in enumerate(route.from_):
+    _check_networks(config, f"{key}.from", route.from_)
+
+
+def _check_networks(config: Config, key: str, networks: tuple[str, ...]) -> None:
+    for index, network in enumerate(networks):
         try:
-            ip_network(source)
+            ip_network(network)
         except ValueError:
-            problem = f"{source!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
-            raise config.error(f"{key}.from[{index}]", problem) from None
+            problem = f"{network!r} is no address and no network: write 192.0.2.7 or 192.0.2.0/24"
+            raise config.error(f"{key}[{index}]", problem) from None
+
+
+_MAY_BE_0 = ("connection_rate", "lateness", "queue", "refusals", "source_rate")
 
 
 _TRANSPORTS = {b"sip": (b"udp", b"tcp", b"tls"), b"sips": (b"tcp", b"tls")}
@@ -298,12 +306,15 @@ def _check_numbers(config: Config) -> None:
             ["patience", "longest_ring", "next_group", "max_breadth", "max_forwards"],
         ),
         "transactions": (settings.transactions, ["linger"]),
-        "limits": (settings.limits, _names(Limits)),
+        "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():
         for name in names:
             if not 0 < getattr(values, name) < math.inf:
                 raise config.error(f"{table}.{name}", "has to be more than 0, and finite")
+    for name in _MAY_BE_0:
+        if not 0 <= getattr(settings.limits, name) < math.inf:
+            raise config.error(f"limits.{name}", "has to be 0, for no limit, or more, and finite")
     if not 180 < settings.proxy.ring < math.inf:
         raise config.error("proxy.ring", "has to be more than 180: Timer C of RFC 3261 §16.6")

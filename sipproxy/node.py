@@ -34,7 +34,9 @@ from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
+from sipproxy.transport.inside import Inside
 from sipproxy.transport.network import Network
+from sipproxy.transport.pressure import Pressure
 from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
 from sipproxy.transport.ticker import TICK, Ticker
@@ -108,9 +110,18 @@ class Node:
             self.random,
             self.ticker.ticks,
         )
+        self.pressure = self._guarded()
         self._furnish(Components(config))
 
     # Building
+
+    def _guarded(self) -> Pressure:
+        """Have new requests, ticks and next hops pass by what looks after them."""
+        self.network.refuse = Inside(self.listens, self.core.peers.hops).refuse
+        pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
+        self.layer.admit = pressure.admit
+        self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
+        return pressure
 
     def _furnish(self, components: Components) -> None:
         """Build the components that the configuration names, in its order."""

@@ -276,6 +276,19 @@ FAULTS = {
         GOOD + "[dns]\nhops = 0",
         "dns.hops: has to be more than 0, and finite",
     ),
+    "limits: a rate below nothing": (
+        GOOD + "[limits]\nsource_rate = -1",
+        "limits.source_rate: has to be 0, for no limit, or more, and finite",
+    ),
+    "limits: no number": (
+        GOOD + "[limits]\nlateness = nan",
+        "limits.lateness: has to be 0, for no limit, or more, and finite",
+    ),
+    "limits: no network": (
+        GOOD + '[limits]\nunlimited = ["::1", "peer.test"]',
+        "limits.unlimited[1]: 'peer.test' is no address and no network: write 192.0.2.7 or "
+        "192.0.2.0/24",
+    ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
         "components.storage: unknown key; remove it, or use: credentials, forwarder, location, "

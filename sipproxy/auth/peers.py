@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from twisted.internet.defer import Deferred, gatherResults
+
 from sipproxy.auth.settings import Federation, Route
 from sipproxy.interfaces import then
 from sipproxy.sip.uri import Uri, canonical_host, parse_uri
@@ -44,6 +46,11 @@ class Peers:
         self._sources = sources
         self._peers = {peer.domain: peer for peer in map(Peer, routes)}
 
+    @property
+    def hops(self) -> list[Uri]:
+        """Every configured next hop."""
+        return [peer.hop for peer in self._peers.values()]
+
     def hop(self, domain: bytes) -> Uri | None:
         """Return the configured next hop of a domain."""
         peer = self._peers.get(domain)
@@ -69,6 +76,17 @@ class Peers:
     def believes(self, domain: bytes, source: bytes, proven: frozenset[bytes] = NOBODY) -> Any:
         """Tell whether a sender is a trusted domain, or return a Deferred of it."""
         return self.is_trusted(domain) and self._speaks_for(domain, source, proven)
+
+    def is_listed(self, source: bytes) -> Any:
+        """Tell whether an address may speak for any foreign domain, or return a Deferred of it."""
+        waiting = []
+        for domain in self._peers:
+            found = self._speaks_for(domain, source, NOBODY)
+            if isinstance(found, Deferred):
+                waiting.append(found)
+            elif found:
+                return True
+        return gatherResults(waiting).addCallback(any) if waiting else False
 
     def _speaks_for(self, domain: bytes, source: bytes, proven: frozenset[bytes]) -> Any:
         peer = self._peers.get(domain)

@@ -52,6 +52,8 @@ def show(rows: Sequence[dict[str, Any]], json_wanted: bool, empty: str) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "-"
+    if isinstance(value, dict):
+        return " ".join(f"{name}={count}" for name, count in value.items())
     return "-" if value is None else str(value)
 
 

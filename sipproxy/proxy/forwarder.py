@@ -55,7 +55,7 @@ class Outgoing:
         self._is_asserted = assert_identity(request, sender)
         self._is_private = self._is_asserted and is_private(request)
         self._second = b""
-        if len(targets) > 1:  # RFC 5393 §4.1
+        if _may_loop(targets):  # RFC 5393 §4.1
             self._second = second_part(request)
             refuse_loop(request, self._second, core.identity)
         self._breadth = breadth(request, core.settings.max_breadth)
@@ -210,6 +210,14 @@ def _likeness(ack: Request) -> bytes:
     number = b"%d" % ack.cseq.number
     parts = (ack.via.branch, ack.from_.tag or b"", ack.to.tag or b"", ack.call_id, number)
     return hashlib.blake2s(b"\0".join((*parts, ack.raw_uri)), digest_size=8).digest()
+
+
+def _may_loop(targets: Sequence[Target]) -> bool:
+    """Tell whether to look for a loop: where we fork we have to, else we may (RFC 5393 §4.1).
+
+    What goes to the flow of a device does not come back.
+    """
+    return len(targets) > 1 or targets[0].flow is None
 
 
 def _preference(target: Target) -> float:

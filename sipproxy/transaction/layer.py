@@ -22,7 +22,7 @@ from sipproxy.transaction.client import (
 from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
 
 if TYPE_CHECKING:
-    from sipproxy.transaction.parties import ClientUser, Flow, ServerUser
+    from sipproxy.transaction.parties import ClientUser, Flow, Path, ServerUser
     from sipproxy.transaction.timers import Timers
     from sipproxy.transaction.wheel import Wheel
 
@@ -40,7 +40,8 @@ class TransactionLayer:
     ``tag`` makes the To tag of a response to a request, the same each time it is asked (RFC 3261
     §8.2.7); ``is_ours`` knows the sent-by values that we put into Via (§18.1.2). Beyond
     ``limit`` server transactions, lingering ones included, a new request is answered 503 and kept
-    nowhere.
+    nowhere; so it is where `admit` says how many seconds from now it may come again. A negative
+    number of seconds means silence.
     """
 
     def __init__(
@@ -55,6 +56,8 @@ class TransactionLayer:
         self.timers = timers
         self.tag = tag
         self.user: ServerUser | None = None
+        self.admit: Callable[[Request, Flow], int] | None = None
+        self.turned_away = 0  # how many came beyond the limit
         self._is_ours = is_ours
         self._limit = limit
         self._servers: dict[Hashable, ServerTransaction] = {}
@@ -149,14 +152,22 @@ class TransactionLayer:
             return
         machine = InviteServer if request.method == b"INVITE" else NonInviteServer
         path = flow.reply_path(request.via)
-        if len(self._servers) >= self._limit:
-            error = SipError(503, headers=[(b"Retry-After", b"30")])
-            path.send(error_response(request, error, self.tag(request)).encode())
+        after = 0 if self.admit is None else self.admit(request, flow)
+        if after == 0 and len(self._servers) >= self._limit:
+            self.turned_away += 1
+            after = 30
+        if after:
+            self._turn_away(request, path, after)
             return
         server = machine(key, request, flow, path, self.timers, self.wheel, self._forget_server)
         server.start()
         self._servers[key] = server
         self.user.received(request, server)
+
+    def _turn_away(self, request: Request, path: Path, after: int) -> None:
+        if after > 0:
+            error = SipError(503, headers=[(b"Retry-After", b"%d" % after)])
+            path.send(error_response(request, error, self.tag(request)).encode())
 
     # What users ask
 

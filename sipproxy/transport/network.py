@@ -22,7 +22,7 @@ from sipproxy.transport.names import AAAA, A
 from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
 from sipproxy.transport.settings import Limits, Tls
-from sipproxy.transport.sockets import Bound
+from sipproxy.transport.sockets import Bound, room
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.tls import Contexts, TlsFlow, accepting, connect
 from sipproxy.transport.udp import UdpEndpoint, UdpFlow
@@ -90,6 +90,8 @@ class Network:
         self._per_address: Counter[bytes] = Counter()
         self._connecting: dict[_Place, list[Deferred[StreamFlow]]] = {}
         self._log = Logger()
+        self._most = limits.connections
+        self.refuse: Callable[[str, int], None] = lambda address, port: None  # see `Inside`
 
     # Life
 
@@ -106,6 +108,9 @@ class Network:
 
     def start(self) -> None:
         """Begin to serve."""
+        self._most = room(self.limits.connections)
+        if self._most < self.limits.connections:
+            self._log.warn("ulimit -n allows for {most} connections only", most=self._most)
         for endpoint in self._endpoints:
             endpoint.start(self.receiver)
         for one, our in self._listeners:
@@ -130,6 +135,11 @@ class Network:
         """How many connections there are."""
         return len(self._flows)
 
+    @property
+    def fullness(self) -> float:
+        """How full the fullest UDP receive queue is, of 1."""
+        return max((endpoint.fullness for endpoint in self._endpoints), default=0.0)
+
     # Surroundings of a connection
 
     def seconds(self) -> float:
@@ -140,7 +150,7 @@ class Network:
     def opened(self, flow: StreamFlow) -> bool:
         """Count a connection; False where a limit forbids it."""
         if (
-            len(self._flows) >= self.limits.connections
+            len(self._flows) >= self._most
             or self._per_address[flow.host] >= self.limits.connections_per_address
         ):
             self._log.warn("{flow}: refused, too many connections", flow=flow)
@@ -247,6 +257,7 @@ class Network:
         family = socket.AF_INET6 if ":" in hop.address else socket.AF_INET
         for endpoint in endpoints:
             if endpoint.family == family:
+                self.refuse(hop.address, hop.port)
                 return endpoint.flow(hop.address, hop.port)
         raise Unreachable(f"no listener for UDP to {hop.address}")
 
@@ -255,7 +266,10 @@ class Network:
     ) -> StreamFlow | Deferred[StreamFlow]:
         transport = b"TLS" if wanted else b"TCP"
         known = self._aliases.find(transport, address.encode(), port, wanted)
-        return self._connect(address, port, wanted) if known is None else known
+        if known is not None:
+            return known
+        self.refuse(address, port)
+        return self._connect(address, port, wanted)
 
     def _connect(
         self, address: str, port: int, wanted: tuple[bytes, ...] = ()

@@ -49,6 +49,13 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     transactions: int = 250000  # of server transactions; beyond: 503
     connect: float = 2.0  # an attempt by TCP
     handshake: float = 10.0  # of TLS, from the moment that TCP stands
+    source_rate: int = 1000  # new requests a second from one address; 0: any number
+    connection_rate: int = 200  # the same on one connection
+    unlimited: tuple[str, ...] = ("127.0.0.0/8", "::1/128")  # rates do not hold for these
+    refusals: int = 10  # 503s a second to who is beyond a rate; after them, silence
+    sources: int = 50000  # addresses and connections that are counted at a time
+    lateness: float = 0.25  # a timer that fires so many seconds late is a sign of overload; 0: none
+    queue: float = 0.75  # so is a UDP receive queue that is so full, of 1; 0: none
     datagram: int = 1300  # larger requests go by TCP (RFC 3261 §18.1.1)
     avoid: float = 30.0  # a next hop that failed is tried last this long
     retry_after: float = 300.0  # or as long as its 503 asks for, up to this

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -11,6 +12,7 @@ import msgspec
 from sipproxy.transport.settings import Listen
 
 BACKLOG = 1024
+SPARE = 64  # descriptors for all but connections: listeners, the control socket, the store
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -63,6 +65,18 @@ def bind(listen: Listen) -> Bound:
         raise
     port: int = sock.getsockname()[1]
     return Bound(msgspec.structs.replace(listen, port=port), sock, family)
+
+
+def room(wanted: int) -> int:
+    """Return how many of so many connections the process may have, its limit raised for them.
+
+    Without descriptors to spare, the reactor could only turn away whoever connects, operators too.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted + SPARE:
+        soft = wanted + SPARE if hard == resource.RLIM_INFINITY else min(wanted + SPARE, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(soft - SPARE, 1))
 
 
 def close_all(bound: Iterable[Bound]) -> None:

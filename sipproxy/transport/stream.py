@@ -86,7 +86,9 @@ class StreamFlow(TwistedProtocol):
     """One connection.
 
     It closes by itself when it is idle, which one with watchers (bindings, dialogs, transactions)
-    never is; when a message does not get whole; and when the peer does not read.
+    never is; when no message has come or gone in the time that one may take, which begins with the
+    connection and holds for what has to come before, too; when a message does not get whole; and
+    when the peer does not read.
     """
 
     reliable = True
@@ -105,6 +107,7 @@ class StreamFlow(TwistedProtocol):
         self._framer = Framer(surroundings.limits.head, surroundings.limits.body)
         self._watchers: dict[Callable[[], None], None] = {}
         self._active = self._begun = 0.0
+        self._unused: float | None = 0.0  # since when; None once a message has come or gone
         self._stalled: float | None = None
         self._queued = 0
         self._log = Logger()
@@ -128,6 +131,8 @@ class StreamFlow(TwistedProtocol):
         """Write a message; a peer that does not read loses its connection, not our memory."""
         if self._closing:
             return
+        if data is not PONG:
+            self._unused = None
         if self._stalled is not None:
             self._queued += len(data)
             if self._queued > self.surroundings.limits.write_queue:
@@ -143,6 +148,7 @@ class StreamFlow(TwistedProtocol):
     def watch(self, closed: Callable[[], None]) -> None:
         """Call ``closed`` once when the connection ends; now, if it has."""
         if self.is_open:
+            self._unused = None
             self._watchers[closed] = None
         else:
             closed()
@@ -161,6 +167,7 @@ class StreamFlow(TwistedProtocol):
             self._wire.abortConnection()
             return
         self.is_open = True
+        self._active = self._unused = self.surroundings.seconds()
         self._wire.setTcpNoDelay(True)
         self._wire.setTcpKeepAlive(True)  # so that a peer that vanished is noticed
         self._begin()
@@ -183,8 +190,8 @@ class StreamFlow(TwistedProtocol):
             self._begun = now
         for frame in frames:
             self._take(frame)
-        if self._framer.pending and self.is_open:
-            self.surroundings.wake(self, self._begun + self.surroundings.limits.partial - now)
+        if self._framer.pending and not self._closing:
+            self._sleep()
 
     def _take(self, frame: bytes | BadMessage) -> None:
         try:
@@ -194,6 +201,7 @@ class StreamFlow(TwistedProtocol):
             elif frame is PING:
                 self.send(PONG)  # RFC 5626 §4.4.1
             else:
+                self._unused = None
                 self.surroundings.receiver.framed(frame, self)
         except Exception:
             self._log.failure("a message on {flow}: {frame!r}", flow=self, frame=frame)
@@ -238,23 +246,28 @@ class StreamFlow(TwistedProtocol):
     # Time
 
     def _sleep(self) -> None:
-        limits = self.surroundings.limits
-        seconds = limits.idle
+        now, limits = self.surroundings.seconds(), self.surroundings.limits
+        until = self._active + limits.idle
+        if until <= now:  # somebody relies on it
+            until = now + limits.idle
         if self._framer.pending:
-            seconds = min(seconds, limits.partial)
+            until = min(until, self._begun + limits.partial)
+        if self._unused is not None:
+            until = min(until, self._unused + limits.partial)
         if self._stalled is not None:
-            seconds = min(seconds, limits.write_stall)
-        self.surroundings.wake(self, seconds)
+            until = min(until, self._stalled + limits.write_stall)
+        self.surroundings.wake(self, until - now)
 
     def woken(self) -> None:
-        """Close what is idle, half a message, or stalled; else look again later."""
+        """Close what is idle, unused, half a message, or stalled; else look again later."""
         now, limits = self.surroundings.seconds(), self.surroundings.limits
         stalled = self._stalled is not None and now - self._stalled >= limits.write_stall
         partial = self._framer.pending > 0 and now - self._begun >= limits.partial
         idle = not self._watchers and now - self._active >= limits.idle
+        unused = self._unused is not None and now - self._unused >= limits.partial
         if stalled or partial or self._closing:
             self._abort()
-        elif idle:
+        elif idle or unused:
             self.close()
         else:
             self._sleep()

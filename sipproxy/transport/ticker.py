@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from sipproxy.transaction.wheel import Sleeper, Wheel
@@ -11,13 +12,18 @@ TICK = 0.1  # seconds
 
 
 class Ticker:
-    """Advances a wheel by a reactor's clock, which has to be monotonic."""
+    """Advances a wheel by a reactor's clock, which has to be monotonic.
+
+    ``ticked`` is told, tick by tick, how many seconds the reactor was late.
+    """
 
     def __init__(self, reactor: Any, wheel: Wheel) -> None:
         self._reactor = reactor
         self._wheel = wheel
         self._began: float = reactor.seconds()
         self._call: Any = None
+        self._due = 0.0
+        self.ticked: Callable[[float], None] = lambda late: None
 
     @staticmethod
     def ticks(seconds: float) -> int:
@@ -34,7 +40,7 @@ class Ticker:
 
     def start(self) -> None:
         """Begin to tick."""
-        self._call = self._reactor.callLater(TICK, self._tick)
+        self._book(self._reactor.seconds())
 
     def stop(self) -> None:
         """Stop ticking."""
@@ -42,5 +48,12 @@ class Ticker:
             self._call.cancel()
 
     def _tick(self) -> None:
+        now = self._reactor.seconds()
+        late = now - self._due
+        self._book(now)
+        self.ticked(late)
+        self._wheel.advance(int((now - self._began) / TICK))
+
+    def _book(self, now: float) -> None:
+        self._due = now + TICK
         self._call = self._reactor.callLater(TICK, self._tick)
-        self._wheel.advance(int((self._reactor.seconds() - self._began) / TICK))

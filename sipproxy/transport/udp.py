@@ -30,6 +30,8 @@ _MSG_ERRQUEUE = 0x2000
 _EXTENDED_ERROR = struct.Struct("=IB")  # its beginning: errno, origin
 _ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
 _FIRST_OF_SIP = b"\x02"  # STUN begins with 0 or 1, and SIP never does (RFC 5626 §8)
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=II")  # of the receive queue: bytes taken, bytes there are
 
 Address = tuple[Any, ...]
 
@@ -200,6 +202,16 @@ class UdpEndpoint:
     def flow(self, host: str, port: int) -> UdpFlow:
         """Return the flow to a remote address."""
         return UdpFlow(self, (host, port))
+
+    @property
+    def fullness(self) -> float:
+        """How full the kernel's receive queue is, of 1; 0 where the kernel does not tell."""
+        try:
+            told = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+            taken, room = _MEMINFO.unpack(told)
+        except (OSError, struct.error):
+            return 0.0
+        return float(taken / room) if room else 0.0
 
     def write(self, data: bytes, address: Address) -> None:
         """Send a datagram; what a batch of received ones causes goes out after it, together.

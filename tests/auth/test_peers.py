@@ -78,6 +78,25 @@ class NamedTest(PeersCase):
         waiting.callback(["198.51.100.1", "198.51.100.2"])
         self.assertIs(self.successResultOf(found), may)
 
+    def test_is_listed(self) -> None:
+        """An address that may speak for some domain, whichever that is."""
+        self.names["198.51.100.9"] = ["198.51.100.9"]
+        self.names["hop.named.test"] = ["198.51.100.77"]
+        peers = self.peers()
+        for source in (b"198.51.100.7", b"203.0.113.9", b"2001:db8::7", b"198.51.100.77"):
+            self.assertIs(peers.is_listed(source), True, source)
+        self.assertIs(peers.is_listed(b"198.51.100.8"), False)
+
+    @rows({"its own": ("198.51.100.8", True), "another": ("198.51.100.1", False)})
+    def test_is_listed_by_name(self, address: str, expected: bool) -> None:
+        self.names["198.51.100.9"] = ["198.51.100.9"]
+        self.names["hop.named.test"] = resolving = Deferred()
+        peers = self.peers()
+        self.assertIs(peers.is_listed(b"198.51.100.7"), True)
+        found = peers.is_listed(b"198.51.100.8")
+        resolving.callback([address])
+        self.assertIs(self.successResultOf(found), expected)
+
     def test_each_time_anew(self) -> None:
         """What a name stood for yesterday may be somebody else's today."""
         peers = self.peers()

@@ -124,6 +124,8 @@ class Results(WithConnection):
             "users_registered": 1,
             "bindings": 1,
             "transactions": 1,
+            "is_behind": False,
+            "refused": {"rate": 0, "silently": 0, "behind": 0, "transactions": 0},
             "connections": 0,
             "scanner": "C" if IS_BUILT else "Python",
         }

@@ -137,6 +137,16 @@ class Process:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.output}") from None
 
+    def say(self, line: str) -> None:
+        """Write a line to its input."""
+        assert self._child.stdin is not None
+        self._child.stdin.write(line.encode() + b"\n")
+        self._child.stdin.flush()
+
+    def kill(self) -> None:
+        """End it at once, as a crash does: it says goodbye to nobody."""
+        self._child.kill()
+
     def stop(self) -> int:
         """End it: politely, and if need be at once, with the children that it made."""
         if self._child.stdin is not None:

@@ -19,6 +19,8 @@ from tests.proxy.fakes import OPEN
 from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
+FAST = "[limits]\nsource_rate = 0\nconnection_rate = 0\n"  # many calls at one moment
+
 SECONDS = {"ring": 186, "almost": 180, "next": 21, "wait": 33}
 REGISTER = """
     REGISTER sip:example.test SIP/2.0
@@ -74,7 +76,7 @@ class RaceCase(TableCase):
     """Alice calls bob, who has phones named a, b..."""
 
     def setUp(self) -> None:
-        self.server = FakeServer(self.mktemp(), OPEN)
+        self.server = FakeServer(self.mktemp(), OPEN + FAST)
         self.alice: FakeClient = self.server.client("192.0.2.1", 40000, "tcp")
         self.phones: dict[str, Phone] = {}
         self.number = 0

@@ -212,7 +212,7 @@ def start_lines() -> Iterator[Case]:
         b"sip:%00%0d%0aRoute:x@example.test": "480", b"sip:bob:secret@example.test": FORWARD,
         b"sip:bob@EXAMPLE.test.;transport=tcp": FORWARD, b"sip:%62ob@example.test:5060": FORWARD,
         b"sip:bob@example.test;maddr=127.0.0.1": FORWARD, b"sip:bob@evil.test": "500",
-        b"sip:bob@example.test;maddr=192.0.2.99": FORWARD, b"im:bob@example.test": FORWARD,
+        b"sip:bob@example.test;maddr=192.0.2.99": "500", b"im:bob@example.test": FORWARD,
     }  # fmt: skip
     yield from _each("to", lambda uri: started(line % uri), other)
     lines = {

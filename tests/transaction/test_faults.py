@@ -171,6 +171,34 @@ class LimitTests(LayerCase):
         answer = parse_datagram(self.flow.sent[-1])
         assert isinstance(answer, Response)
         self.assertEqual((answer.status, answer.value(b"retry-after")), (503, b"30"))
+        self.assertEqual(self.layer.turned_away, 1)
+
+    @rows(
+        {
+            "it may": (0, ["received MESSAGE"]),
+            "later": (7, ["sent 503"]),
+            "not at all": (-1, []),
+        }
+    )
+    def test_who_says_whether_it_may(self, after: int, events: list[str]) -> None:
+        self.layer.admit = lambda request, flow: after
+        self.arrive(b"MESSAGE")
+        self.assertEqual(self.events(), events)
+        self.assertEqual(len(self.layer), int(after == 0))
+        if after > 0:
+            self.assertIn(b"\r\nRetry-After: 7\r\n", self.flow.sent[-1])
+
+    def test_who_is_not_asked(self) -> None:
+        """A retransmission, an ACK and a response begin nothing."""
+        self.arrive(b"MESSAGE")
+        self.respond(200)
+        self.send(b"MESSAGE")
+        self.events()
+        self.layer.admit = lambda request, flow: 7
+        self.arrive(b"MESSAGE")
+        self.arrive(b"ACK")
+        self.answer(200)
+        self.assertEqual(self.events(), ["sent 200", "acknowledged", "answered 200"])
 
 
 class EndsTests(LayerCase):

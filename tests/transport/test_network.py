@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet import reactor
 
+from sipproxy.transport import network
 from sipproxy.transport.names import AAAA, A, Hosts
 from sipproxy.transport.resolver import Resolver, Unreachable
 from sipproxy.transport.settings import Listen
@@ -349,6 +350,11 @@ class LimitsTest(SiteCase):
             return await self.read(plain)
         except ConnectionError:
             return b""
+
+    async def test_descriptors(self) -> None:
+        """No more than the process may have, and some to spare."""
+        self.patch(network, "room", lambda wanted: min(wanted, 2))
+        await self.check_connections({})
 
     async def test_our_own_connections_count(self) -> None:
         """A request that would need one too many has failed, once."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.transport.settings import Listen
-from sipproxy.transport.sockets import BindError, Bound, bind_all, close_all
+from sipproxy.transport.sockets import BindError, Bound, bind_all, close_all, room
+from tests.sip.tables import TableCase, rows
 
 
 class BindTest(SynchronousTestCase):
@@ -67,3 +69,25 @@ class BindTest(SynchronousTestCase):
     def accept(self, listening: socket.socket) -> socket.socket:
         listening.settimeout(5)
         return listening.accept()[0]
+
+
+class RoomTest(TableCase):
+    """How many connections there are descriptors for."""
+
+    @rows(
+        {
+            "more than enough": (100_000, 100_000, 20_000, None),
+            "as many as need be": (1024, 100_000, 20_000, 20_064),
+            "not as many": (1024, 4096, 4032, 4096),
+            "nothing to raise": (1024, 1024, 960, 1024),
+            "no limit": (-1, -1, 20_000, None),
+            "no hard limit": (1024, -1, 20_000, 20_064),
+            "hardly any": (32, 32, 1, 32),
+        }
+    )
+    def test_room(self, soft: int, hard: int, found: int, raised: int | None) -> None:
+        told: list[tuple[int, int]] = []
+        self.patch(resource, "getrlimit", lambda kind: (soft, hard))
+        self.patch(resource, "setrlimit", lambda kind, limits: told.append(limits))
+        self.assertEqual(room(20_000), found)
+        self.assertEqual(told, [] if raised is None else [(raised, hard)])

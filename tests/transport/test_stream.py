@@ -128,19 +128,48 @@ class IdleTest(StreamCase):
     """A connection closes when it is idle, but for one that somebody relies on."""
 
     def test_closed(self) -> None:
+        self.flow.dataReceived(MESSAGE)
         self.around.advance(599)
         self.assertFalse(self.wire.disconnecting)
         self.around.advance(2)
         self.assertTrue(self.wire.disconnecting)
 
     def test_what_comes_counts(self) -> None:
-        for data in (MESSAGE, b"\r\n\r\n"):
+        for data in (MESSAGE, MESSAGE, b"\r\n\r\n"):
+            self.flow.dataReceived(data)
             self.around.advance(500)
             self.flow.dataReceived(data)
         self.around.advance(500)
         self.assertFalse(self.wire.disconnecting)
         self.around.advance(702)
         self.assertTrue(self.wire.disconnecting)
+
+    @rows({"nothing": b"", "pings": b"\r\n\r\n", "line ends": b"\r\n"})
+    def test_unused(self, data: bytes) -> None:
+        """A first message has to come in the time that one may take: connecting is cheap."""
+        for _ in range(19):
+            self.flow.dataReceived(data)
+            self.around.advance(1)
+        self.assertFalse(self.wire.disconnecting)
+        self.around.advance(2)
+        self.assertFalse(self.flow.is_open and not self.wire.disconnecting)
+
+    def test_an_octet_a_second(self) -> None:
+        """However long the head gets that way."""
+        self.flow.dataReceived(MESSAGE)
+        for octet in MESSAGE[:19]:
+            self.flow.dataReceived(bytes((octet,)))
+            self.around.advance(1)
+        self.assertTrue(self.flow.is_open)
+        self.flow.dataReceived(b"x")
+        self.around.advance(2)
+        self.assertTrue(self.wire.was_aborted)
+
+    def test_used_by_us(self) -> None:
+        """Where we have connected, the peer owes us nothing."""
+        self.flow.send(MESSAGE)
+        self.around.advance(500)
+        self.assertTrue(self.flow.is_open and not self.wire.disconnecting)
 
     def test_watched(self) -> None:
         watcher = self.around.advance
@@ -183,6 +212,7 @@ class WritingTest(StreamCase):
         self.assertTrue(self.flow.is_open)
 
     def test_not_read_in_time(self) -> None:
+        self.flow.send(MESSAGE)
         self.flow.pauseProducing()
         self.around.advance(29.5)
         self.assertTrue(self.flow.is_open)

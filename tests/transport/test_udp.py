@@ -80,6 +80,34 @@ class UnsentTest(TableCase):
             self.assertEqual(gc.collect(), 0)
 
 
+class FullnessTest(TableCase):
+    """How far behind the reader of a socket is."""
+
+    def test_fuller_and_fuller(self) -> None:
+        """The kernel counts what nobody has read; a queue that overflows is about full."""
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+        ):
+            plain.bind((FOUR, 0))
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 50_000)
+            endpoint = UdpEndpoint(plain, SentBy(b"UDP", b"h", 1), Clock())
+            found = [endpoint.fullness]
+            for count in (10, 1000):
+                for _ in range(count):
+                    peer.sendto(b"x" * 500, plain.getsockname())
+                found.append(endpoint.fullness)
+            self.assertEqual(found[0], 0.0)
+            self.assertTrue(0 < found[1] < 0.5, found)
+            self.assertGreater(found[2], 0.9)
+
+    def test_not_told(self) -> None:
+        """A kernel, or a kind of socket, that knows nothing of it."""
+        endpoint = UdpEndpoint(socket.socket(), SentBy(b"UDP", b"h", 1), Clock())
+        endpoint._socket.close()
+        self.assertEqual(endpoint.fullness, 0.0)
+
+
 class UdpCase(SiteCase):
     """A site with one UDP listener, and plain sockets."""
 
