@@ -19,8 +19,8 @@ from tests.proxy.fakes import OPEN
 from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
-FAST = "[limits]\nsource_rate = 0\nconnection_rate = 0\n"  # many calls at one moment
-
+# Many calls at one moment, by a clock that jumps.
+FAST = "[limits]\nsource_rate = 0\nconnection_rate = 0\nlateness = 0\n"
 SECONDS = {"ring": 186, "almost": 180, "next": 21, "wait": 33}
 REGISTER = """
     REGISTER sip:example.test SIP/2.0
