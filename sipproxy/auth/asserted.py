@@ -51,15 +51,33 @@ def assert_identity(request: Request, sender: Sender) -> bool:
     if _FIELDS.isdisjoint(request.names):
         return False
     request.remove(PREFERRED)
-    if not sender.is_trusted:
-        request.remove(ASSERTED)
-    return ASSERTED in request.names
+    believed = _of_domain(request, sender.aor.rpartition(b"@")[2]) if sender.is_trusted else []
+    request.remove(ASSERTED)
+    if believed:
+        request.append(b"P-Asserted-Identity", b", ".join(believed))
+    return bool(believed)
 
 
-def is_private(message: Message) -> bool:
-    """Tell whether the identity is to stay among those who are trusted (RFC 3325 §7)."""
+def privacy(message: Message) -> frozenset[bytes]:
+    """Return what is asked for in Privacy (RFC 3323 §4.2, RFC 3325 §9.3).
+
+    ``id``: the identity is to stay among those who are trusted; ``none``: it is to be told to all.
+    """
     values = (part for value in message.values(b"privacy") for part in value.split(b";"))
-    return any(part.strip().lower() == b"id" for part in values)
+    return frozenset(part.strip().lower() for part in values)
+
+
+def _of_domain(request: Request, domain: bytes) -> list[bytes]:
+    """Return what a peer asserts that is its own to assert: its domain, or a number."""
+    believed = []
+    for value in request.values(ASSERTED):
+        try:
+            uri = parse_name_addr(value).uri
+        except SipError:
+            continue
+        if uri.scheme == b"tel" or (uri.is_sip and uri.host == domain):
+            believed.append(value)
+    return believed
 
 
 def _own(request: Request, aor: bytes) -> bytes:

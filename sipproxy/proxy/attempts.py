@@ -82,7 +82,7 @@ class Attempts:
 
     def _reach(self, user: Any) -> None:
         """Take the next hop; ``user`` hears of its transaction."""
-        if self._user.is_over:
+        if self._is_unwanted():
             return
         self._number += 1
         self._client, self._is_heard = None, False
@@ -111,13 +111,23 @@ class Attempts:
             wheel.forget(self)
 
     def _reached(self, flow: Any, user: Any, number: int) -> None:
-        if number != self._number or self._user.is_over:
+        if number != self._number or self._is_unwanted():
             return
         client = self._branch.start(flow, user, is_last=not self._left)
         if client is not None and number == self._number:  # else it has failed already
             if self.due:  # there may be need to give it up
                 self._client = client
             self._user.sent(client)
+
+    def _is_unwanted(self) -> bool:
+        """Tell whether nothing is to be sent any more; who cancelled meanwhile is told so."""
+        if self._user.is_over:
+            return True
+        if self._user.is_leaving:
+            self._settle()
+            self._user.branch_failed()
+            return True
+        return False
 
     # What becomes of it
 

@@ -19,14 +19,14 @@ GONE = (408, 430)  # what another flow may make good
 
 
 class Flows:
-    """Stands between a branch and its user while the instance has other flows.
+    """The flows of an instance, between a branch and its user.
 
     ``again`` sends the request to another target, for a user. A non-INVITE has our patience and no
     more: each flow but the last gets half of what is left of it. What becomes of the last one is
     reported as if it were the only one.
     """
 
-    __slots__ = ("_again", "_client", "_core", "_deadline", "_left", "_user", "booked", "due")
+    __slots__ = ("_again", "_core", "_deadline", "_left", "_turn", "booked", "due", "user")
 
     def __init__(
         self,
@@ -37,71 +37,105 @@ class Flows:
         is_invite: bool,
     ) -> None:
         self.due = self.booked = 0
+        self.user = user
         self._core = core
-        self._user = user
         self._left = list(others)
         self._again = again
-        self._client: ClientTransaction | None = None
         patience = 0 if is_invite else core.ticks(core.settings.patience)
         self._deadline = patience and core.wheel.now + patience
+        self._turn = Turn(self)
+
+    @property
+    def first(self) -> Turn:
+        """Who hears of the first flow."""
+        return self._turn
+
+    def is_on(self, turn: Turn) -> bool:
+        """Tell whether it is this flow's turn, and not that of another after it."""
+        return turn is self._turn
+
+    def begun(self) -> None:
+        """The request has left by a flow: if there is another, it has its share of the time."""
+        wheel = self._core.wheel
+        if self._left and self._deadline:
+            wheel.wake(self, max(1, (self._deadline - wheel.now) // 2))
+
+    def woken(self) -> None:
+        """The flow has been silent for its share of our patience."""
+        client = self._turn.client
+        if client is not None:
+            client.abandon()
+        self.go_on(self.user.branch_failed)
+
+    def go_on(self, report: Callable[[], None]) -> None:
+        """Try the next flow, or report what became of the last."""
+        if not self._left or self.user.is_over or self.user.is_leaving:
+            self.end(report)
+            return
+        target = self._left.pop(0)
+        self._core.log.info("a flow of {uri} is gone; there is another", uri=target.uri)
+        self._turn = Turn(self)
+        try:
+            self._again(target, self._turn)
+        except SipError:
+            self.go_on(report)
+
+    def end(self, report: Callable[[], None]) -> None:
+        """Report what became of it."""
+        self._turn.client = None
+        self._core.wheel.forget(self)
+        report()
+
+
+class Turn:
+    """One flow's; when it is over, nothing that comes of it counts any more."""
+
+    __slots__ = ("_flows", "client")
+
+    def __init__(self, flows: Flows) -> None:
+        self._flows = flows
+        self.client: ClientTransaction | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether nobody waits for an answer any more."""
-        return self._user.is_over
+        return not self._flows.is_on(self) or self._flows.user.is_over
 
     @property
     def is_leaving(self) -> bool:
         """Whether the branch is cancelled, and only its end is waited for."""
-        return self._user.is_leaving
+        return self._flows.user.is_leaving
 
     def sent(self, client: ClientTransaction) -> None:
-        """The request has left by a flow."""
-        wheel = self._core.wheel
-        if self._left and self._deadline:
-            self._client = client
-            wheel.wake(self, max(1, (self._deadline - wheel.now) // 2))
-        self._user.sent(client)
+        """The request has left."""
+        if self._flows.is_on(self):
+            self.client = client
+            self._flows.begun()
+            self._flows.user.sent(client)
 
     def answered(self, response: Response, client: ClientTransaction) -> None:
         """A response came: from behind the flow, or from who knows that it is gone."""
-        report = partial(self._user.answered, response, client)
-        if response.status in GONE:
-            self._go_on(report)
+        report = partial(self._flows.user.answered, response, client)
+        if not self._flows.is_on(self):
+            if 200 <= response.status < 300:
+                report()  # whoever accepted has to hear of it
+        elif response.status in GONE:
+            self._flows.go_on(report)
         else:
-            self._end(report)
+            self._flows.end(report)
 
     def timed_out(self, client: ClientTransaction) -> None:
         """Timer B or F fired."""
-        self._go_on(partial(self._user.timed_out, client))
+        self._ended(partial(self._flows.user.timed_out, client))
 
     def failed(self, client: ClientTransaction) -> None:
         """The transport could not deliver."""
-        self._go_on(partial(self._user.failed, client))
+        self._ended(partial(self._flows.user.failed, client))
 
     def branch_failed(self) -> None:
         """The request could not be sent."""
-        self._go_on(self._user.branch_failed)
+        self._ended(self._flows.user.branch_failed)
 
-    def woken(self) -> None:
-        """The flow has been silent for its share of our patience."""
-        client = self._client
-        if client is not None:
-            client.abandon()
-        self._go_on(self._user.branch_failed)
-
-    def _go_on(self, report: Callable[[], None]) -> None:
-        if not self._left or self._user.is_over or self._user.is_leaving:
-            self._end(report)
-            return
-        target = self._left.pop(0)
-        self._core.log.info("a flow of {uri} is gone; there is another", uri=target.uri)
-        try:
-            self._again(target, self)
-        except SipError:
-            self._go_on(report)
-
-    def _end(self, report: Callable[[], None]) -> None:
-        self._client = None
-        self._core.wheel.forget(self)
-        report()
+    def _ended(self, report: Callable[[], None]) -> None:
+        if self._flows.is_on(self):
+            self._flows.go_on(report)

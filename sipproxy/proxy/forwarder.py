@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from sipproxy.auth.asserted import ASSERTED, assert_identity, is_private
+from sipproxy.auth.asserted import ASSERTED, assert_identity, privacy
 from sipproxy.interfaces import IForwarder, Sender, Target
 from sipproxy.proxy.branch import DIALOG_FORMING, Branch, BranchUser, prepared
 from sipproxy.proxy.context import ResponseContext
@@ -37,7 +37,7 @@ class Outgoing:
     """A request on its way to its targets; raises `SipError` 400, 440 or 482."""
 
     __slots__ = (
-        *("_breadth", "_core", "_is_asserted", "_is_private", "_near"),
+        *("_breadth", "_core", "_is_asserted", "_privacy", "_near"),
         *("_record_route", "_request", "_second"),
     )
 
@@ -53,7 +53,7 @@ class Outgoing:
         self._request = request
         self._near = near
         self._is_asserted = assert_identity(request, sender)
-        self._is_private = self._is_asserted and is_private(request)
+        self._privacy = privacy(request) if self._is_asserted else frozenset()
         self._second = b""
         if _may_loop(targets):  # RFC 5393 §4.1
             self._second = second_part(request)
@@ -71,7 +71,7 @@ class Outgoing:
             if target.others:
                 is_invite = self._request.method == b"INVITE"
                 again = partial(self._again, width)
-                user = Flows(self._core, user, target.others, again, is_invite)
+                user = Flows(self._core, user, target.others, again, is_invite).first
             branches.append((self._branch(target, user, width), target.flow))
         for (one, hop), flow in branches:
             one.send(flow, hop)
@@ -90,8 +90,13 @@ class Outgoing:
         one.send(target.flow, hop)
 
     def _is_told_to(self, target: Target) -> bool:
-        """Whether a target is to see who the sender is: a trusted peer, or a user (RFC 3325 §7)."""
-        return target.is_trusted or (target.is_user and not self._is_private)
+        """Whether a target is to see who the sender is: a trusted peer, or a user (RFC 3325 §7).
+
+        The sender may have asked that all be told.
+        """
+        if target.is_trusted or b"none" in self._privacy:
+            return True
+        return target.is_user and b"id" not in self._privacy
 
 
 @implementer(IForwarder)

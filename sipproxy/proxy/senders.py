@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sipproxy.auth.asserted import claimed, vouched
+from sipproxy.auth.asserted import ANONYMOUS, claimed, vouched
 from sipproxy.auth.authenticator import consume
 from sipproxy.interfaces import Sender, then
 from sipproxy.proxy.core import Core
@@ -12,6 +12,7 @@ from sipproxy.proxy.passage import Passage
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import unescape
 from sipproxy.sip.message import Request
+from sipproxy.sip.uri import address_of_record
 
 if TYPE_CHECKING:
     from sipproxy.auth.authenticator import Authenticator
@@ -42,7 +43,7 @@ class Senders:
         if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:
             realm, status = realm or ours, 401
         if realm is None:
-            return self._foreign(request, aor, flow)
+            return self._foreign(request, flow)
         if self._authenticator is None:
             return self._user(aor, passage)
 
@@ -63,7 +64,8 @@ class Senders:
     ) -> Sender | None:
         if realm is None:
             return Sender(aor, is_user=False, by_token=True)
-        if flow is None:
+        # A token knows who From is, and not whom an anonymous one prefers to be.
+        if flow is None or request.from_.uri.host == ANONYMOUS:
             return None
         arrived = self._core.network.name(flow)
         if not passage.proves(arrived, flow.reliable, request.method):
@@ -87,9 +89,11 @@ class Senders:
         """Return who the sender claims to be, and our domain that this belongs to."""
         uri = claimed(request).uri
         realm = self._core.identity.realm_of(uri)
-        return unescape(uri.user or b"") + b"@" + (realm or uri.host), realm
+        if realm is None:
+            return address_of_record(request.from_.uri), None
+        return unescape(uri.user or b"") + b"@" + realm, realm
 
-    def _foreign(self, request: Request, aor: bytes, flow: Flow | None) -> Any:
+    def _foreign(self, request: Request, flow: Flow | None) -> Any:
         """A stranger reaches our users by the federation policy, and nobody else.
 
         A trusted peer may say who it is that is anonymous to everybody else.
@@ -97,7 +101,8 @@ class Senders:
         is_ours = self._core.identity.domain_of(request.uri) is not None
         if not is_ours or b"route" in request.names or flow is None:
             raise SipError(403, "Relaying Denied")
-        domain = vouched(request).uri.host
+        uri = vouched(request).uri
+        aor, domain = address_of_record(uri), uri.host
         source = flow.host, flow.proven_domains
         if not domain:
             raise SipError(403, "From Names No Domain")

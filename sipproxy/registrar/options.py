@@ -12,6 +12,7 @@ class RegistrarOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     min_expires: int = 60
     max_expires: int = 7200
     max_bindings: int = 10  # per address-of-record; beyond: 403
+    max_contact: int = 2048  # bytes of one Contact value; beyond: 400
     max_path: int = 10  # values of Path; beyond: 400
     service_route: str = ""  # a URI of ours that clients are to put into Route; empty: none
     flow_timer: int = 120  # clients of RFC 5626 send keep-alives as often; 0: as they like
@@ -21,5 +22,7 @@ class RegistrarOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("needs 0 < min_expires <= default_expires <= max_expires")
         if self.max_bindings < 1:
             raise ValueError("max_bindings has to be at least 1")
+        if self.max_contact < 1:
+            raise ValueError("max_contact has to be at least 1")
         if self.flow_timer < 0:
             raise ValueError("flow_timer has to be 0 or more")

@@ -113,6 +113,8 @@ class Registration:
         return every
 
     def _asked(self, value: bytes) -> Asked:
+        if len(value) > self._options.max_contact:
+            raise malformed("Contact: it is too long")
         contact = parse_contact(value)
         self._check_sips(contact)
         urn = instance_of(contact)

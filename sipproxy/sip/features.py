@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from sipproxy.sip.grammar import Params, malformed, unquote
 
+MOST_TAGS = 64  # of one feature set; beyond: 400
 MOST_VALUES = 64  # of one tag; beyond: 400
 MOST_RANGES = 4  # among them, for each is compared with each
 _LANGUAGE_AND_TYPE = (b"language", b"type")  # base tags that are not of the SIP tree
@@ -67,7 +68,7 @@ Features = dict[bytes, Terms]
 def features_of(params: Params) -> Features:
     """Return the feature set that header parameters say, by decoded tag (RFC 3841 §7.2.3, §8).
 
-    Parameters that are no feature tags are passed over. Raises `SipError` 400 for a list beyond
+    Parameters that are no feature tags are passed over. Raises `SipError` 400 beyond `MOST_TAGS`,
     `MOST_VALUES` or `MOST_RANGES`.
     """
     found: Features = {}
@@ -75,6 +76,8 @@ def features_of(params: Params) -> Features:
         tag = _tag(name, params)
         if tag is not None:
             found[tag] = _terms(value)
+    if len(found) > MOST_TAGS:
+        raise malformed("feature tags")
     return found
 
 

@@ -76,10 +76,11 @@ def explicit_preferences(request: Request) -> Preferences | None:
     """
     if _MATCHING.isdisjoint(request.names):
         return None
-    accept = [_predicate(_read(value)) for value in request.values(b"accept-contact")]
-    reject = [features_of(_read(value)) for value in request.values(b"reject-contact")]
-    if len(accept) + len(reject) > MOST_PREDICATES:
+    accepted, rejected = request.values(b"accept-contact"), request.values(b"reject-contact")
+    if len(accepted) + len(rejected) > MOST_PREDICATES:
         raise malformed("Accept-Contact")
+    accept = [_predicate(_read(value)) for value in accepted]
+    reject = [features_of(_read(value)) for value in rejected]
     return Preferences(accept, reject)
 
 

@@ -250,6 +250,10 @@ class Network:
             flow.addErrback(lambda _: self._datagram(hop, near))
         return flow
 
+    def is_inside(self, hop: Hop) -> bool:
+        """Tell whether a hop is where a stranger's name may not lead."""
+        return self.resolver.is_inside(hop.address)
+
     def _datagram(self, hop: Hop, near: Flow | None) -> UdpFlow:
         endpoints = self._endpoints
         if isinstance(near, UdpFlow):

@@ -70,6 +70,10 @@ class Resolver:
         found = self._hops(uri, _ANY, MOST_RECORDS)
         return _addresses(found) if isinstance(found, list) else found.addCallback(_addresses)
 
+    def is_inside(self, address: str) -> bool:
+        """Tell whether an address is one where a stranger's name may not lead."""
+        return not self._settings.private and is_private(address)
+
     def _hops(self, uri: Uri, means: Means, most: int) -> list[Hop] | Deferred[list[Hop]]:
         aimed = aim(uri, means.transports)
         if address := numeric(aimed.host):  # §4.1, §4.2: nobody is asked
@@ -93,7 +97,7 @@ class Resolver:
         """
         if is_nobody(address):
             return False
-        return is_own or self._settings.private or not is_private(address)
+        return is_own or not self.is_inside(address)
 
 
 def _hop(aimed: Aim, address: str) -> Hop:

@@ -21,6 +21,9 @@ class Ways(Protocol):
     def hops(self, uri: Uri) -> Any:
         """Return the hops of a URI, or a Deferred of them."""
 
+    def is_inside(self, hop: Hop) -> bool:
+        """Tell whether a hop is where a stranger's name may not lead."""
+
     def reach(self, hop: Hop, size: int) -> Any:
         """Return the flow to a hop, or a Deferred of it."""
 
@@ -34,6 +37,8 @@ async def way_back(ways: Ways, data: bytes) -> StreamFlow:
     problem = Unreachable("sent-by names nobody")
     uri = _sender(data)
     for hop in [] if uri is None else await maybeDeferred(ways.hops, uri):
+        if ways.is_inside(hop):  # whoever wrote the Via may know names of our site
+            continue
         try:
             flow: StreamFlow = await maybeDeferred(ways.reach, hop, 0)
             return flow

@@ -318,6 +318,19 @@ class InviteTest(AttemptsCase):
         self.assertEqual(self.caller.told, ["180", "200", "200"])
         self.assertEqual(self.got(self.hops), [1, 0, 0])
 
+    def test_who_is_cancelled_while_connecting(self) -> None:
+        """§16.10: nothing is sent once the connection stands."""
+        peers = self.peers(1, 2, transport="tcp")
+        connecting: Deferred[Any] = Deferred()
+        self.server.network.pending["tcp", "198.51.100.2", 5060] = connecting
+        copy = request("Max-Forwards: 70", method="INVITE", uri="sip:carol@tcp.test")
+        branch = Branch(self.server.node.core, copy, b"z9hG4bKx.l01", self.caller, None)
+        branch.send(None, parse_uri(b"sip:carol@tcp.test;transport=tcp"))
+        peers[0].answer(503)
+        self.caller.is_leaving = True
+        connecting.callback(peers[1].flow)
+        self.assertEqual((self.got(peers), self.caller.told), ([1, 0], ["branch failed"]))
+
     def test_who_is_cancelled_is_tried_nowhere_else(self) -> None:
         """§16.8, §16.10: nobody is waited for."""
         self.invite()

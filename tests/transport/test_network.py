@@ -10,7 +10,7 @@ from twisted.internet import reactor
 from sipproxy.transport import network
 from sipproxy.transport.names import AAAA, A, Hosts
 from sipproxy.transport.resolver import Resolver, Unreachable
-from sipproxy.transport.settings import Listen
+from sipproxy.transport.settings import Dns, Listen
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.udp import UdpFlow
 from tests.rfc import rfc
@@ -122,21 +122,35 @@ class ConnectionTest(TcpCase):
 
     async def test_response_to_the_name_in_via(self) -> None:
         """RFC 3263 §5: where nobody is at that address and port."""
-        self.server.is_answering = False
         listening = self.listener("127.0.0.2")
+        server = await self.gone("phone.test", listening, Dns(private=True))
+        answer(self.server.layer, server, self.server.requests[0], 200)
+        response = await self.response(await self.accepted(listening))
+        self.assertEqual((response.status, response.via.host), (200, b"phone.test"))
+
+    async def test_response_to_a_name_of_our_site(self) -> None:
+        """Whoever writes a Via may know names that lead where a stranger is not to get."""
+        listening = self.listener("127.0.0.2")
+        listening.settimeout(0)
+        server = await self.gone("phone.test", listening, Dns())
+        answer(self.server.layer, server, self.server.requests[0], 200)
+        await self.until(lambda: not self.server.network._connecting)
+        self.assertRaises(BlockingIOError, listening.accept)
+
+    async def gone(self, name: str, listening: socket.socket, dns: Dns) -> Any:
+        """Return the transaction of a client that has gone, whose Via has a name."""
+        self.server.is_answering = False
         port = listening.getsockname()[1]
         hosts = self.mktemp()
         with open(hosts, "w") as file:
-            file.write("127.0.0.3 phone.test\n127.0.0.2 phone.test\n")
-        self.server.network.resolver = Resolver(reactor, hosts=Hosts(reactor, hosts))
+            file.write(f"127.0.0.3 {name}\n127.0.0.2 {name}\n")
+        self.server.network.resolver = Resolver(reactor, dns, hosts=Hosts(reactor, hosts))
         client = self.connect(self.address, self.port)
-        client.send(message(f"SIP/2.0/TCP phone.test:{port};branch=z9hG4bK1"))
+        client.send(message(f"SIP/2.0/TCP {name}:{port};branch=z9hG4bK1"))
         await self.until(lambda: self.server.requests)
         client.close()
         await self.until(lambda: not self.server.network.connections)
-        answer(self.server.layer, self.server.servers[0], self.server.requests[0], 200)
-        response = await self.response(await self.accepted(listening))
-        self.assertEqual((response.status, response.via.host), (200, b"phone.test"))
+        return self.server.servers[0]
 
     async def test_response_that_finds_no_way(self) -> None:
         self.server.is_answering = False
