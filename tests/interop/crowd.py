@@ -1,10 +1,11 @@
 """Many clients in a process of their own, which a test starts, talks to by lines, and kills.
 
-``python crowd.py fleet|udp|slow|pairs HOST PORT COUNT``. It imports nothing of the project.
+``python crowd.py fleet|udp|slow|hello|pairs HOST PORT COUNT``. It imports nothing of the project.
 
 - ``fleet``: a connection for each of COUNT users, who all register; then it waits.
 - ``udp``: COUNT users on one UDP socket, who register and answer every MESSAGE.
 - ``slow``: COUNT connections that write an octet of a message each second.
+- ``hello``: COUNT connections that write an octet of a TLS handshake each second.
 - ``pairs``: COUNT users, half of them by TCP, who send each other MESSAGEs for as many seconds as
   a line says; then it prints the median time to an answer, and how many were sent and answered.
 
@@ -117,9 +118,19 @@ def udp(server: tuple[str, int], count: int) -> None:
 
 
 def slow(server: tuple[str, int], count: int) -> None:
+    """Write a request that never ends."""
+    text = b"MESSAGE sip:nobody@a.test SIP/2.0\r\nVia: SIP/2.0/TCP " + b"x" * 10_000
+    _by_octets(server, count, text)
+
+
+def hello(server: tuple[str, int], count: int) -> None:
+    """Write the beginning of a ClientHello, that of a record of 512 octets."""
+    _by_octets(server, count, bytes.fromhex("1603010200 010001fc 0303") + b"x" * 500)
+
+
+def _by_octets(server: tuple[str, int], count: int, text: bytes) -> None:
     """Write an octet a second on each connection, all round the second, until all are closed."""
     sockets = {number: _connected(server) for number in range(count)}
-    text = b"MESSAGE sip:nobody@a.test SIP/2.0\r\nVia: SIP/2.0/TCP " + b"x" * 10_000
     _ready()
     began = time.monotonic()
     for number in range(len(text) * count):
@@ -209,5 +220,5 @@ def _ready() -> None:
 
 if __name__ == "__main__":
     mode, host, port, count = sys.argv[1:]
-    modes = {"fleet": fleet, "udp": udp, "slow": slow, "pairs": pairs}
+    modes = {"fleet": fleet, "udp": udp, "slow": slow, "hello": hello, "pairs": pairs}
     modes[mode]((host, int(port)), int(count))

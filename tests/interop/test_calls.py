@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from twisted.trial.unittest import TestCase
 
-from tests.interop.federation import Kamailio, kamailio_port, route, server
-from tests.interop.processes import LINGER, Server, free_port, needs
+from tests.authority import Authority
+from tests.interop.federation import Kamailio, kamailio_port, route, server, tls_listen
+from tests.interop.processes import LINGER, Server, directory, free_port, needs
 from tests.interop.softphone import MD5_ONLY, Softphone
 
 ALICE, BOB = "alice@a.test", "bob@a.test"
 BRIEF = MD5_ONLY + LINGER
 
 
-def phone(case: TestCase, aor: str, peer: str, port: int, transport: str = "udp") -> Softphone:
+def phone(
+    case: TestCase,
+    aor: str,
+    peer: str,
+    port: int,
+    transport: str = "udp",
+    ca: Path | None = None,
+) -> Softphone:
     """Return a registered softphone."""
-    made = Softphone(case, aor, peer, port, transport)
+    made = Softphone(case, aor, peer, port, transport, ca)
     made.registered()
     return made
 
@@ -41,12 +51,19 @@ class CallTests(TestCase):
     def setUp(self) -> None:
         """Start a server."""
         needs("baresip")
-        self.server = Server(self, "a.test", ("alice", "bob"), BRIEF).ready()
+        place, self.tls = directory(self), free_port()
+        listen = tls_listen(place, "a.test", self.tls, Authority())
+        self.ca = place / "ca.pem"
+        self.server = Server(self, "a.test", ("alice", "bob"), BRIEF + listen).ready()
+
+    def port(self, transport: str) -> int:
+        """Return the port of a transport."""
+        return self.tls if transport == "tls" else self.server.port
 
     def talk(self, alices: str, bobs: str) -> None:
         """Have two users talk who are registered by these transports."""
-        alice = phone(self, ALICE, BOB, self.server.port, alices)
-        talk(alice, phone(self, BOB, ALICE, self.server.port, bobs))
+        alice = phone(self, ALICE, BOB, self.port(alices), alices, self.ca)
+        talk(alice, phone(self, BOB, ALICE, self.port(bobs), bobs, self.ca))
         self.server.forgets()
 
     def test_udp(self) -> None:
@@ -57,14 +74,19 @@ class CallTests(TestCase):
         """The same by TCP."""
         self.talk("tcp", "tcp")
 
+    def test_tls(self) -> None:
+        """The same by TLS."""
+        self.talk("tls", "tls")
+
     def test_udp_and_tcp(self) -> None:
         """The same where the sides differ in transport (RFC 5658)."""
         self.talk("udp", "tcp")
 
     def fork(self, transport: str) -> None:
         """Call a user whose three phones ring: one answers, then the caller gives up."""
-        alice = phone(self, ALICE, BOB, self.server.port, transport)
-        bobs = [phone(self, BOB, ALICE, self.server.port, transport) for _ in range(3)]
+        to = self.port(transport), transport, self.ca
+        alice = phone(self, ALICE, BOB, *to)
+        bobs = [phone(self, BOB, ALICE, *to) for _ in range(3)]
         for number, one in enumerate(bobs):
             others = bobs[:number] + bobs[number + 1 :]
             alice.call(*bobs)
@@ -87,6 +109,10 @@ class CallTests(TestCase):
     def test_fork_tcp(self) -> None:
         """Three phones by TCP."""
         self.fork("tcp")
+
+    def test_fork_tls(self) -> None:
+        """Three phones by TLS."""
+        self.fork("tls")
 
 
 class DomainTests(TestCase):

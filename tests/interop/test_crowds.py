@@ -17,11 +17,14 @@ from twisted.trial.unittest import TestCase
 
 from sipproxy.ctl.socket import ask
 from sipproxy.transport.sockets import room
+from tests.authority import Authority
+from tests.interop.federation import tls_listen
 from tests.interop.processes import (
     HOST,
     Process,
     Server,
     directory,
+    free_port,
     sipctl,
     wait_for,
 )
@@ -65,11 +68,12 @@ class CrowdCase(TestCase):
     """A server that asks for no passwords."""
 
     timeout = 120
+    more = ""
 
     def setUp(self) -> None:
         """Start it, with as many descriptors as may be had for it and its clients."""
         self.most = room(max(FLEET, SLOW + GOOD))
-        self.server = Server(self, "a.test", (), OPEN).ready()
+        self.server = Server(self, "a.test", (), OPEN + self.more).ready()
 
     def ask(self, command: str) -> Any:
         """Ask as sipctl does."""
@@ -111,6 +115,14 @@ class FleetTests(CrowdCase):
 class SlowTests(CrowdCase):
     """Connections that write an octet a second."""
 
+    kind = "slow"
+    kept = KEPT
+
+    @property
+    def port(self) -> int:
+        """Where they connect to."""
+        return self.server.port
+
     def resident(self) -> int:
         """Return the memory of the server, in KiB."""
         status = Path(f"/proc/{self.server.pid}/status").read_text()
@@ -131,7 +143,7 @@ class SlowTests(CrowdCase):
                 break
         else:
             self.fail(f"medians of seconds before and during: {seen}")
-        self.assertLessEqual(memory[-1], memory[0] + KEPT * SLOW, memory)
+        self.assertLessEqual(memory[-1], memory[0] + self.kept * SLOW, memory)
 
     def is_over(self) -> bool:
         """Tell whether the slow ones have gone, and nothing lingers."""
@@ -141,7 +153,7 @@ class SlowTests(CrowdCase):
     def compared(self, good: Crowd) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what the good ones find without slow ones, and beside them."""
         before = good.measure(SECONDS)
-        slow = self.crowd("slow", min(SLOW, self.most - GOOD))
+        slow = Crowd(self, self.kind, self.port, min(SLOW, self.most - GOOD)).ready()
         during = good.measure(SECONDS)
         there = self.ask("status")["connections"]
         self.assertEqual(there, min(SLOW, self.most - GOOD) + GOOD // 2)
@@ -151,6 +163,20 @@ class SlowTests(CrowdCase):
             self.assertGreater(figures["sent"], GOOD)
         wait_for(self.is_over, "the end of the slow")
         return before, during
+
+
+class HandshakeTests(SlowTests):
+    """Handshakes that are half open, and go on by an octet a second."""
+
+    kind = "hello"
+    port = 0
+    kept = 24  # cycles of a handshake, some 60 KiB of OpenSSL's, wait for the collector
+
+    def setUp(self) -> None:
+        """Let the server listen for TLS, too."""
+        self.port = free_port()
+        self.more = tls_listen(directory(self), "a.test", self.port, Authority())
+        SlowTests.setUp(self)
 
 
 class IdlersTests(TestCase):
