@@ -23,7 +23,7 @@ def claimed(request: Request) -> NameAddr:
     Raises `SipError` 400.
     """
     sender = request.from_
-    if PREFERRED in request.names and sender.uri.host == ANONYMOUS:
+    if sender.uri.host == ANONYMOUS and PREFERRED in request.names:
         return _first(request, PREFERRED) or sender
     return sender
 
@@ -31,7 +31,7 @@ def claimed(request: Request) -> NameAddr:
 def vouched(request: Request) -> NameAddr:
     """Return whom a peer that is believed says the sender is; raises `SipError` 400."""
     sender = request.from_
-    if ASSERTED in request.names and sender.uri.host == ANONYMOUS:
+    if sender.uri.host == ANONYMOUS and ASSERTED in request.names:
         return _first(request, ASSERTED) or sender
     return sender
 

@@ -65,6 +65,10 @@ class Outgoing:
 
     def send(self, targets: Sequence[Target], users: Sequence[BranchUser]) -> None:
         """Send the request to several targets at once, which share its breadth."""
+        if len(targets) == 1 and not targets[0].others:
+            (width,) = shares(self._breadth, 1)
+            self._again(width, targets[0], users[0])
+            return
         branches = []
         widths = shares(self._breadth, len(targets))
         for target, user, width in zip(targets, users, widths, strict=True):

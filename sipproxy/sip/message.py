@@ -138,7 +138,10 @@ class Message:
 
     def append(self, name: bytes, value: bytes) -> None:
         """Put a new header line after all others."""
-        self.insert(len(self.names), name, value)
+        known = name.lower()
+        self.names.append(known)
+        self.lines.append(name + b": " + value)
+        self._edited(known)
 
     def push(self, name: bytes, value: bytes) -> None:
         """Put a new header line before the first of its name, or before all others."""

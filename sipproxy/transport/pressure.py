@@ -74,8 +74,10 @@ class Pressure:
             host, counts = flow.host, self._counts
             key = _network(host) if b":" in host else host
             counts[key] = count = counts.get(key, 0) + 1
-            if (count > rate or count == 1) and (answer := self._judged(key, host, count, rate)):
-                return answer
+            if count > rate or count == 1:
+                answer = self._judged(key, host, count, rate)
+                if answer:
+                    return answer
         if flow.reliable and (answer := self._on_connection(flow)):
             return answer
         if self.is_behind and _is_new(request):
