@@ -54,7 +54,7 @@ class Attempts:
         self._user = user
         self._size = size
         self._near = near
-        self._deadline = core.wheel.now + core.ticks(core.settings.patience)
+        self._deadline = core.deadline()
         self._left: list[Hop] = []
         self._number = 0  # of the attempt: what comes of an earlier one is late
         self._hop: Hop
@@ -106,7 +106,7 @@ class Attempts:
         """
         wheel = self._core.wheel
         if self._left and self._branch.copy.method not in (b"INVITE", b"ACK"):
-            wheel.wake(self, max(1, (self._deadline - wheel.now) // 2))
+            wheel.wake(self, self._core.share(self._deadline))
         else:
             wheel.forget(self)
 

@@ -16,6 +16,7 @@ from sipproxy.sip.uri import Uri
 from sipproxy.transaction.parties import ClientUser
 
 if TYPE_CHECKING:
+    from sipproxy.sip.message import Response
     from sipproxy.transaction.client import ClientTransaction
     from sipproxy.transaction.parties import Flow
 
@@ -40,6 +41,30 @@ class BranchUser(ClientUser, Protocol):
 
     def branch_failed(self) -> None:
         """The branch could not be sent."""
+
+
+class Nobody:
+    """Hears what becomes of a request that nobody waits for: a CANCEL, an ACK."""
+
+    is_over = is_leaving = False
+
+    def sent(self, client: ClientTransaction) -> None:
+        """It has left."""
+
+    def branch_failed(self) -> None:
+        """It could not be sent."""
+
+    def answered(self, response: Response, transaction: ClientTransaction) -> None:
+        """A response came."""
+
+    def timed_out(self, transaction: ClientTransaction) -> None:
+        """Nothing came."""
+
+    def failed(self, transaction: ClientTransaction) -> None:
+        """It could not be delivered."""
+
+
+NOBODY = Nobody()
 
 
 class Branch:

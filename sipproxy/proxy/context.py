@@ -10,6 +10,7 @@ from sipproxy.sip.message import Request, Response
 if TYPE_CHECKING:
     from sipproxy.transaction.client import ClientTransaction
     from sipproxy.transaction.server import ServerTransaction
+    from sipproxy.transaction.wheel import Sleeper
 
 
 class Upstream(Protocol):
@@ -21,8 +22,8 @@ class Upstream(Protocol):
     def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
         """Send a response of our own upstream."""
 
-    def forget(self, context: ResponseContext) -> None:
-        """A context is over: nobody needs to wake it."""
+    def forget(self, sleeper: Sleeper) -> None:
+        """Nobody needs to wake it any more."""
 
 
 class ResponseContext:
@@ -89,9 +90,7 @@ class ResponseContext:
             self.branch_failed()
         elif response.status == 408:  # never sent on (RFC 4320 §4.2): as good as silence
             self._branch_ended(self.silent_status)
-        elif (
-            response.status == 430
-        ):  # it speaks of a flow, which no endpoint knows (RFC 5626 §11.5)
+        elif response.status == 430:  # no endpoint knows of flows (RFC 5626 §11.5)
             self._branch_ended(480)
         else:
             self._finals.append(response)

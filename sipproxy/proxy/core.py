@@ -49,11 +49,20 @@ class Core:
         self.peers = peers
         self.random = random
         self.ticks = ticks
+        self.patience = ticks(settings.patience)
         self.gruus: Gruus
         self.location: ILocation
         self.credentials: ICredentialStore
         self.response_filters: list[IResponseFilter] = []
         self.log = Logger(namespace="sipproxy.proxy")
+
+    def deadline(self) -> int:
+        """Return the tick at which our patience with a request that begins now is over."""
+        return self.wheel.now + self.patience
+
+    def share(self, deadline: int) -> int:
+        """Return how many ticks an attempt gets that another may follow: half of what is left."""
+        return max(1, (deadline - self.wheel.now) // 2)
 
     def respond(
         self,

@@ -41,8 +41,7 @@ class Flows:
         self._core = core
         self._left = list(others)
         self._again = again
-        patience = 0 if is_invite else core.ticks(core.settings.patience)
-        self._deadline = patience and core.wheel.now + patience
+        self._deadline = None if is_invite else core.deadline()
         self._turn = Turn(self)
 
     @property
@@ -56,9 +55,8 @@ class Flows:
 
     def begun(self) -> None:
         """The request has left by a flow: if there is another, it has its share of the time."""
-        wheel = self._core.wheel
-        if self._left and self._deadline:
-            wheel.wake(self, max(1, (self._deadline - wheel.now) // 2))
+        if self._left and self._deadline is not None:
+            self._core.wheel.wake(self, self._core.share(self._deadline))
 
     def woken(self) -> None:
         """The flow has been silent for its share of our patience."""

@@ -6,19 +6,19 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from sipproxy.auth.asserted import ASSERTED, assert_identity, privacy
 from sipproxy.interfaces import IForwarder, Sender, Target
-from sipproxy.proxy.branch import DIALOG_FORMING, Branch, BranchUser, prepared
+from sipproxy.proxy.branch import DIALOG_FORMING, NOBODY, Branch, BranchUser, prepared
 from sipproxy.proxy.context import ResponseContext
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.flows import Flows
 from sipproxy.proxy.instances import first_of_each
-from sipproxy.proxy.invite import NOBODY, InviteContext, Leg
+from sipproxy.proxy.invite import InviteContext, Leg
 from sipproxy.proxy.loops import breadth, new_branch, refuse_loop, second_part, shares
 from sipproxy.proxy.passage import RecordRoute
 from sipproxy.sip.errors import SipError
@@ -103,13 +103,29 @@ class Outgoing:
         return target.is_user and b"id" not in self._privacy
 
 
-@implementer(IForwarder)
-class Forwarder:
-    """A stateful proxy for any method: INVITE forks by q in turn, all else in parallel."""
+class WayUp:
+    """The way of answers back to who sent the request."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._patience = core.ticks(core.settings.patience)
+
+    def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
+        """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
+        response.remove(ASSERTED)
+        self._core.respond_with(request, server, response)
+
+    def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
+        """Send a response of our own upstream."""
+        self._core.respond(request, server, status)
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """Nobody needs to wake it any more."""
+        self._core.wheel.forget(sleeper)
+
+
+@implementer(IForwarder)
+class Forwarder(WayUp):
+    """A stateful proxy for any method: INVITE forks by q in turn, all else in parallel."""
 
     def forward(
         self,
@@ -127,36 +143,21 @@ class Forwarder:
             return
         silent = 480 if targets[0].is_user else 504
         context = ResponseContext(self, request, transaction, len(targets), silent)
-        self._core.wheel.wake(context, self._patience)
+        self._core.wheel.wake(context, self._core.patience)
         outgoing.send(targets, [context] * len(targets))
 
     def acknowledge(self, ack: Request, near: Flow, target: Target) -> None:
         """Forward the ACK to a 2xx, which has no transaction: it goes on as it came (§16.11)."""
         core = self._core
         copy, hop = prepared(ack, target, 0, core.settings.max_forwards)
-        Branch(core, copy, new_branch(_likeness(ack)), _Unanswered(), near).send(target.flow, hop)
-
-    # Upstream
-
-    def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
-        response.remove(ASSERTED)
-        self._core.respond_with(request, server, response)
-
-    def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
-        """Send a response of our own upstream."""
-        self._core.respond(request, server, status)
-
-    def forget(self, context: ResponseContext) -> None:
-        """A context is over."""
-        self._core.wheel.forget(context)
+        Branch(core, copy, new_branch(_likeness(ack)), NOBODY, near).send(target.flow, hop)
 
 
-class Invitation:
+class Invitation(WayUp):
     """An INVITE between its context and the parts of the proxy."""
 
     def __init__(self, core: Core, outgoing: Outgoing) -> None:
-        self._core = core
+        WayUp.__init__(self, core)
         self._outgoing = outgoing
         self._end = core.wheel.now + core.ticks(core.settings.longest_ring)
 
@@ -171,7 +172,7 @@ class Invitation:
         server.trying()
         context.start()
 
-    def call(self, context: InviteContext, targets: Sequence[Target], legs: list[Leg]) -> None:
+    def call(self, targets: Sequence[Target], legs: Sequence[Leg]) -> None:
         """Send the request to targets; each leg hears of one of them."""
         self._outgoing.send(targets, legs)
 
@@ -200,19 +201,6 @@ class Invitation:
         self._core.log.failure("a bug, met by an INVITE", Failure(error))
         return 500
 
-    def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
-        response.remove(ASSERTED)
-        self._core.respond_with(request, server, response)
-
-    def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
-        """Send a response of our own upstream."""
-        self._core.respond(request, server, status)
-
-    def forget(self, sleeper: Sleeper) -> None:
-        """Nobody needs to wake it any more."""
-        self._core.wheel.forget(sleeper)
-
 
 def _likeness(ack: Request) -> bytes:
     """Return what is the same whenever the same ACK comes (§16.11)."""
@@ -231,19 +219,3 @@ def _may_loop(targets: Sequence[Target]) -> bool:
 
 def _preference(target: Target) -> float:
     return target.q
-
-
-class _Unanswered:
-    """Who sends what nobody answers."""
-
-    is_over = is_leaving = False
-
-    def sent(self, client: Any) -> None:
-        """It has left."""
-
-    def branch_failed(self) -> None:
-        """It could not be sent: the 2xx comes again, and with it the ACK."""
-
-    answered = NOBODY.answered
-    timed_out = NOBODY.timed_out
-    failed = NOBODY.failed

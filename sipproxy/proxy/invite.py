@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from sipproxy.interfaces import Target
 from sipproxy.proxy.best import choose
+from sipproxy.proxy.branch import NOBODY
+from sipproxy.proxy.context import Upstream
 from sipproxy.sip.message import Request, Response
 
 if TYPE_CHECKING:
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 WAITING, CALLING, RINGING, LEAVING, CANCELLED, ENDED = range(6)
 
 
-class Exchange(Protocol):
+class Exchange(Upstream, Protocol):
     """What an INVITE needs of the proxy that it passes."""
 
-    def call(self, context: InviteContext, targets: Sequence[Target], legs: list[Leg]) -> None:
+    def call(self, targets: Sequence[Target], legs: Sequence[Leg]) -> None:
         """Send the request to targets; each leg hears of one of them."""
 
     def cancel(self, client: ClientTransaction, user: ClientUser) -> None:
@@ -38,31 +40,6 @@ class Exchange(Protocol):
 
     def leave(self, sleeper: Sleeper) -> None:
         """Wake when a branch that was cancelled has had its time (§9.1)."""
-
-    def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
-        """Send a response of a branch upstream."""
-
-    def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
-        """Send a response of our own upstream."""
-
-    def forget(self, sleeper: Sleeper) -> None:
-        """Nobody needs to wake it any more."""
-
-
-class _Nobody:
-    """Hears what becomes of a CANCEL: the INVITE's own answer is what counts."""
-
-    def answered(self, response: Response, transaction: ClientTransaction) -> None:
-        """A response came."""
-
-    def timed_out(self, transaction: ClientTransaction) -> None:
-        """Nothing came."""
-
-    def failed(self, transaction: ClientTransaction) -> None:
-        """It could not be delivered."""
-
-
-NOBODY = _Nobody()
 
 
 class Leg:
@@ -246,7 +223,7 @@ class InviteContext:
         if self._groups:
             self._exchange.next_group(self)
         try:
-            self._exchange.call(self, targets, self._legs)
+            self._exchange.call(targets, self._legs)
         except Exception as error:
             self._groups = []
             status = self._exchange.failed(error)

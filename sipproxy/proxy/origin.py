@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.python.failure import Failure
 
 from sipproxy.interfaces import IRouter, Sender, Target, is_deferred
-from sipproxy.proxy.branch import Branch, prepared
+from sipproxy.proxy.branch import NOBODY, Branch, prepared
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.instances import first_of_each
 from sipproxy.proxy.loops import new_branch, shares
@@ -26,7 +26,7 @@ class _Errand:
 
     def __init__(self, request: Request, user: ClientUser | None) -> None:
         self._request = request
-        self._user = user
+        self._user = NOBODY if user is None else user
 
     is_over = is_leaving = False
 
@@ -39,23 +39,19 @@ class _Errand:
 
     def refused(self, error: SipError) -> None:
         """The request did not leave this server."""
-        if self._user is not None:
-            self._user.answered(error_response(self._request, error, b"local"), None)  # type: ignore[arg-type]
+        self._user.answered(error_response(self._request, error, b"local"), None)  # type: ignore[arg-type]
 
     def answered(self, response: Response, transaction: ClientTransaction) -> None:
         """A response came."""
-        if self._user is not None:
-            self._user.answered(response, transaction)
+        self._user.answered(response, transaction)
 
     def timed_out(self, transaction: ClientTransaction) -> None:
         """Nothing came."""
-        if self._user is not None:
-            self._user.timed_out(transaction)
+        self._user.timed_out(transaction)
 
     def failed(self, transaction: ClientTransaction) -> None:
         """It could not be delivered."""
-        if self._user is not None:
-            self._user.failed(transaction)
+        self._user.failed(transaction)
 
 
 class Origin:

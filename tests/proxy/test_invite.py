@@ -44,7 +44,7 @@ class Exchange:
         self.clients: dict[int, Client] = {}
         self.waking: set[Any] = set()
 
-    def call(self, context: InviteContext, targets: Sequence[Target], legs: list[Leg]) -> None:
+    def call(self, targets: Sequence[Target], legs: Sequence[Leg]) -> None:
         """Send to each target, as far as there is a flow."""
         first = len(self.legs)
         self.legs += legs
