@@ -112,6 +112,25 @@ class Sender:
         self.is_trusted = is_trusted
 
 
+class IDocuments(Interface):
+    """Documents that users keep with us: authorization rules, and what XCAP will write."""
+
+    def get(aor: bytes, kind: str, name: str) -> bytes | None:
+        """Return a document, or None; ``kind`` is an XCAP AUID: "pres-rules"."""
+
+    def put(aor: bytes, kind: str, name: str, data: bytes) -> None:
+        """Keep a document; raises ValueError for one that is none of its kind."""
+
+    def delete(aor: bytes, kind: str, name: str) -> bool:
+        """Forget a document; tell whether there was one."""
+
+    def names(aor: bytes, kind: str) -> Sequence[str]:
+        """Return the names of a user's documents of a kind."""
+
+    def watch(changed: Callable[[bytes, str], None]) -> None:
+        """Call ``changed`` with the address-of-record and the kind whenever one has changed."""
+
+
 class IComponentFactory(Interface):
     """Builds a component from its options; provide ``twisted.plugin.IPlugin`` beside it."""
 

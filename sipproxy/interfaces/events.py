@@ -1,0 +1,185 @@
+"""PUBLIC: what an event package provides, and what it may use (RFC 6665 §5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+from sipproxy.interfaces import IHost
+
+if TYPE_CHECKING:
+    from sipproxy.sip.message import Request
+    from sipproxy.transaction.parties import Flow
+
+# What becomes of a subscription (RFC 5025 §3.2.1): the larger number wins.
+BLOCK, CONFIRM, POLITE_BLOCK, ALLOW = 0, 10, 20, 30
+
+
+class Watcher:
+    """Who subscribes.
+
+    ``aor`` is the canonical address-of-record in From. ``identity`` is the URI, as octets, that has
+    been authenticated, by us or by a peer that may speak for its domain; empty for the anonymous
+    and for those whom nobody vouches for. ``display`` is the display name, as written.
+    """
+
+    __slots__ = ("aor", "display", "identity")
+
+    def __init__(self, aor: bytes, identity: bytes = b"", display: bytes = b"") -> None:
+        self.aor = aor
+        self.identity = identity
+        self.display = display
+
+
+class Verdict:
+    """What a watcher may have.
+
+    ``handling`` is `BLOCK`, `CONFIRM`, `POLITE_BLOCK` or `ALLOW`. ``view`` is hashable and the
+    package's own: watchers of one view see the same. ``until`` is when to ask again, in seconds of
+    `IHost.now`; None where nothing changes by itself.
+    """
+
+    __slots__ = ("handling", "until", "view")
+
+    def __init__(self, handling: int, view: Hashable = None, until: float | None = None) -> None:
+        self.handling = handling
+        self.view = view
+        self.until = until
+
+
+class Body:
+    """What a NOTIFY carries: octets, their media type, and the entity-tag of what they show.
+
+    ``tag`` tells two states of a view apart (RFC 5839 §4.1): two bodies that show the same have the
+    same, though one is a document and one a difference. The packages make bodies once and share
+    them among watchers.
+    """
+
+    __slots__ = ("data", "media_type", "tag")
+
+    def __init__(self, media_type: bytes, data: bytes, tag: bytes) -> None:
+        self.media_type = media_type
+        self.data = data
+        self.tag = tag
+
+
+class Publication:
+    """A piece of state that a publisher has put (RFC 3903).
+
+    ``content`` is what `IEventPackage.check` made of the body; ``media_type`` and ``data`` are as
+    they came. ``order`` rises with each change of any publication. ``flow`` is what it came by.
+    """
+
+    __slots__ = ("content", "data", "expires_at", "flow", "media_type", "order", "tag")
+
+    def __init__(
+        self,
+        tag: bytes,
+        media_type: bytes,
+        data: bytes,
+        content: Any,
+        expires_at: float,
+        order: int,
+        flow: Flow | None = None,
+    ) -> None:
+        self.tag = tag
+        self.media_type = media_type
+        self.data = data
+        self.content = content
+        self.expires_at = expires_at
+        self.order = order
+        self.flow = flow
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the connection that it came by has closed, so that its publisher is gone."""
+        return self.flow is not None and self.flow.reliable and not self.flow.is_open
+
+
+class ISubscription(Interface):
+    """A subscription as packages see it (RFC 6665)."""
+
+    package = Attribute("bytes: the event package.")
+    resource = Attribute("bytes: the canonical address-of-record that is watched.")
+    watcher = Attribute("The `Watcher`.")
+    verdict = Attribute("The `Verdict` that holds now.")
+    media_type = Attribute("bytes: what its bodies are to be, of the package's body types.")
+    accepted = Attribute("tuple of bytes: which of the body types it accepts, preferred first.")
+    terms = Attribute("What `IEventPackage.terms` made of the latest SUBSCRIBE with a body.")
+    memory = Attribute("The package's own: what this watcher has been told. None at first.")
+    id = Attribute("bytes: names it for as long as it lasts, unique on this server; a token.")
+    status = Attribute('bytes: "pending", "active", "waiting" or "terminated" (RFC 3857 §4.7.1).')
+    began_at = Attribute("float: when it was made, on `IHost.now`.")
+    expires_at = Attribute("float: when it expires, on `IHost.now`.")
+
+
+class IEventPackage(Interface):
+    """An event package (RFC 6665 §5.4); nothing in it waits."""
+
+    name = Attribute('bytes: what Event calls it: b"presence".')
+    body_types = Attribute("tuple of bytes: media types that NOTIFY may carry; the default first.")
+    publication_types = Attribute("tuple of bytes: those of PUBLISH; empty: nobody publishes.")
+    default_expires = Attribute("int, seconds: where SUBSCRIBE does not say (RFC 6665 §5.4.3).")
+    notify_interval = Attribute("float, seconds: the least between changes told to one watcher.")
+
+    def exists(resource: bytes) -> Any:
+        """Tell whether there is such a resource; where there is none a SUBSCRIBE gets 404."""
+
+    def authorize(resource: bytes, watcher: Watcher) -> Verdict:
+        """Return what a watcher may have now; asked again after `INotifier.judge`."""
+
+    def terms(request: Request, resource: bytes) -> Any:
+        """Return what the body of a SUBSCRIBE asks for; raises `SipError` 400, 415 or 488."""
+
+    def check(resource: bytes, media_type: bytes, data: bytes, replaced: Publication | None) -> Any:
+        """Return the content of a publication, in place of another or not; raises `SipError`."""
+
+    def compose(resource: bytes) -> Any:
+        """Return the state of a resource now: at most once a turn, whoever watches."""
+
+    def render(state: Any, subscription: ISubscription, is_full: bool) -> Body | None:
+        """Return what a subscription is told of a state, None for nothing.
+
+        ``is_full`` asks for the whole of it, as the answer to a SUBSCRIBE has to be (RFC 6665
+        §5.3.2); else what has changed since ``subscription.memory`` will do. Bodies are shared by
+        subscriptions of one view wherever possible. Never asked while the verdict is `CONFIRM`.
+        """
+
+
+class ISubscriptionListener(Interface):
+    """Hears how subscriptions move (RFC 3857 §4.7.1)."""
+
+    def moved(subscription: ISubscription, event: bytes) -> None:
+        """A subscription has a new ``status``.
+
+        ``event`` is why: subscribe, approved, deactivated, probation, rejected, timeout, giveup or
+        noresource.
+        """
+
+
+class INotifier(Interface):
+    """Tells watchers what has changed (RFC 6665 §4.2), once a turn of the reactor, in slices."""
+
+    def changed(package: bytes, resource: bytes) -> None:
+        """A resource has a new state: it is composed anew, and its watchers are told."""
+
+    def judge(package: bytes, resource: bytes) -> None:
+        """What watchers of a resource may have is to be asked again; they are told what follows."""
+
+    def subscriptions(package: bytes, resource: bytes) -> Sequence[ISubscription]:
+        """Return the subscriptions to a resource, pending ones too."""
+
+    def publications(package: bytes, resource: bytes) -> Sequence[Publication]:
+        """Return the publications of a resource that have not expired, the oldest first."""
+
+    def listen(listener: ISubscriptionListener) -> None:
+        """Have a listener hear how subscriptions of every package move."""
+
+
+class IEventHost(IHost):
+    """What an event package may use of the server that it is part of."""
+
+    notifier = Attribute("Who tells watchers: provides `INotifier`.")
+    documents = Attribute("What users keep with us: provides `sipproxy.interfaces.IDocuments`.")

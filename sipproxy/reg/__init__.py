@@ -1,0 +1,1 @@
+"""The registration event package (RFC 3680, 5628)."""

@@ -1,0 +1,1 @@
+"""Tests of the registrar and of the location table."""
