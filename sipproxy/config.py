@@ -13,6 +13,8 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 
 from sipproxy.auth.settings import Auth, Federation, Route
+from sipproxy.events.settings import Events
+from sipproxy.presence.settings import Presence
 from sipproxy.proxy.settings import Proxy
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_host
@@ -61,6 +63,8 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     federation: Federation = Federation()
     route: tuple[Route, ...] = ()
     proxy: Proxy = Proxy()
+    events: Events = Events()
+    presence: Presence = Presence()
     transactions: Transactions = Transactions()
     limits: Limits = Limits()
     dns: Dns = Dns()
@@ -316,5 +320,7 @@ def _check_numbers(config: Config) -> None:
     for name in _MAY_BE_0:
         if not 0 <= getattr(settings.limits, name) < math.inf:
             raise config.error(f"limits.{name}", "has to be 0, for no limit, or more, and finite")
+    if not 0 <= settings.presence.notify_interval < math.inf:
+        raise config.error("presence.notify_interval", "has to be 0 or more, and finite")
     if not 180 < settings.proxy.ring < math.inf:
         raise config.error("proxy.ring", "has to be more than 180: Timer C of RFC 3261 §16.6")

@@ -15,7 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, dns, domains, federation, limits, listen, plugin, proxy, "
+    "aliases, auth, components, data, dns, domains, events, federation, limits, listen, plugin, "
+    "presence, proxy, "
     "route, tls, transactions"
 )
 WILDCARD = (
@@ -233,6 +234,14 @@ FAULTS = {
     "proxy: a Timer C that is too short": (
         GOOD + "[proxy]\nring = 180",
         "proxy.ring: has to be more than 180: Timer C of RFC 3261 §16.6",
+    ),
+    "presence: a time before now": (
+        GOOD + "[presence]\nnotify_interval = -1",
+        "presence.notify_interval: has to be 0 or more, and finite",
+    ),
+    "presence: an unknown policy": (
+        GOOD + '[presence]\nunknown_watchers = "maybe"',
+        "presence.unknown_watchers: 'maybe' is none of 'allow', 'confirm', 'polite-block', 'block'",
     ),
     "proxy: no breadth": (
         GOOD + "[proxy]\nmax_breadth = -1",

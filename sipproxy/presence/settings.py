@@ -1,0 +1,15 @@
+"""The configuration of presence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Presence(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[presence]`` table."""
+
+    # What strangers get of a presentity without rules (RFC 5025 §3.2.1).
+    unknown_watchers: Literal["allow", "confirm", "polite-block", "block"] = "confirm"
+    notify_interval: float = 5.0  # seconds between NOTIFYs to one watcher (RFC 3856 §6.10)
