@@ -235,6 +235,18 @@ FAULTS = {
         GOOD + "[proxy]\nring = 180",
         "proxy.ring: has to be more than 180: Timer C of RFC 3261 §16.6",
     ),
+    "events: publications shorter than they may be": (
+        GOOD + "[events]\nmin_publication = 4000",
+        "events: needs 0 < min_publication <= default_publication <= max_publication",
+    ),
+    "events: no publications": (
+        GOOD + "[events]\npublications = 0",
+        "events: publications has to be at least 1",
+    ),
+    "events: a publisher without a list": (
+        GOOD + '[events.publishers]\npresence = "pbx@a.test"',
+        "events.publishers[...]: needs an array [...], not a string in quotes",
+    ),
     "presence: a time before now": (
         GOOD + "[presence]\nnotify_interval = -1",
         "presence.notify_interval: has to be 0 or more, and finite",

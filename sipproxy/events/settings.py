@@ -6,7 +6,21 @@ import msgspec
 
 
 class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The ``[events]`` table."""
+    """The ``[events]`` table; times in seconds."""
 
     packages: tuple[str, ...] = ()
     forward: tuple[str, ...] = ("dialog", "conference")  # phones notify of these themselves
+    default_publication: int = 3600  # where a PUBLISH does not say how long
+    min_publication: int = 60  # less is answered 423
+    max_publication: int = 7200
+    publications: int = 20  # per resource and package; beyond: 403
+    publication_bytes: int = 65536  # of their bodies together; beyond: 413
+    publications_waiting: int = 50  # per resource, while a package looks it up; beyond: 503
+    publishers: dict[str, tuple[str, ...]] = {}  # by package: who publishes for others, too
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_publication <= self.default_publication <= self.max_publication:
+            raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
+        for name in ("publications", "publication_bytes", "publications_waiting"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} has to be at least 1")
