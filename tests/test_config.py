@@ -239,6 +239,10 @@ FAULTS = {
         GOOD + "[events]\nmin_publication = 4000",
         "events: needs 0 < min_publication <= default_publication <= max_publication",
     ),
+    "events: a rate that cannot be written": (
+        GOOD + "[events]\nhighest_min_rate = 100",
+        "events: highest_min_rate has to be more than 0, and less than 100",
+    ),
     "events: no publications": (
         GOOD + "[events]\npublications = 0",
         "events: publications has to be at least 1",

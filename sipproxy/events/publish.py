@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
 
@@ -25,19 +24,28 @@ if TYPE_CHECKING:
 SUPPORTED: frozenset[bytes] = frozenset()
 
 
+class PackagesByName(Protocol):
+    """Where the event packages are found."""
+
+    @property
+    def allow_events(self) -> bytes:
+        """The value of Allow-Events."""
+
+    def find(self, name: bytes) -> IEventPackage | None:
+        """Return a package, or None."""
+
+
 @implementer(IRequestHandler)
 class EventStateCompositor:
     """Keeps what users publish, as PUBLISH requests ask; composing it is the packages' business.
 
-    ``packages`` are the event packages by name. Contact and Record-Route mean nothing here, and
-    none is returned. Nothing is kept of a request that is refused.
+    Contact and Record-Route mean nothing here, and none is returned. Nothing is kept of a request
+    that is refused.
     """
 
     methods = frozenset((b"PUBLISH",))
 
-    def __init__(
-        self, host: IHost, table: PublicationTable, packages: Mapping[bytes, IEventPackage]
-    ) -> None:
+    def __init__(self, host: IHost, table: PublicationTable, packages: PackagesByName) -> None:
         self._host = host
         self._table = table
         self._packages = packages
@@ -87,10 +95,9 @@ class EventStateCompositor:
     def _package(self, request: Request) -> IEventPackage:
         """Step 2; its parameters mean nothing to a publication."""
         event = request.value(b"event")
-        package = None if event is None else self._packages.get(parse_event(event).package)
+        package = None if event is None else self._packages.find(parse_event(event).package)
         if package is None or not package.publication_types:
-            known = [name for name, one in self._packages.items() if one.publication_types]
-            raise SipError(489, headers=[(b"Allow-Events", b", ".join(sorted(known)))])
+            raise SipError(489, headers=[(b"Allow-Events", self._packages.allow_events)])
         return package
 
     def _check_publisher(self, package: bytes, sender: Sender) -> None:

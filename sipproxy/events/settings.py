@@ -10,6 +10,9 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     packages: tuple[str, ...] = ()
     forward: tuple[str, ...] = ("dialog", "conference")  # phones notify of these themselves
+    highest_min_rate: float = (
+        0.1  # a second: NOTIFYs that a watcher may want though nothing changes
+    )
     default_publication: int = 3600  # where a PUBLISH does not say how long
     min_publication: int = 60  # less is answered 423
     max_publication: int = 7200
@@ -21,6 +24,8 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     def __post_init__(self) -> None:
         if not 0 < self.min_publication <= self.default_publication <= self.max_publication:
             raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
+        if not 0 < self.highest_min_rate < 100:
+            raise ValueError("highest_min_rate has to be more than 0, and less than 100")
         for name in ("publications", "publication_bytes", "publications_waiting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} has to be at least 1")

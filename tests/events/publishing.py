@@ -62,6 +62,17 @@ class Colours:
         """Nothing is told here."""
 
 
+class Shelf(dict[bytes, Any]):
+    """Packages by name."""
+
+    find = dict.get
+
+    @property
+    def allow_events(self) -> bytes:
+        """The value of Allow-Events."""
+        return b", ".join(self)
+
+
 class Host(RegistrarHost):
     """What the compositor uses of a server."""
 
@@ -98,7 +109,7 @@ class Bench:
         self.shape = Colours(SHAPE, self.host.users)
         self.blind = Colours(b"blind", self.host.users)
         self.blind.publication_types = ()  # type: ignore[assignment]
-        self.packages: Any = {one.name: one for one in (self.colour, self.shape, self.blind)}
+        self.packages = Shelf((one.name, one) for one in (self.colour, self.shape, self.blind))
         self.handler = EventStateCompositor(self.host, self.table, self.packages)
         self.cseq = 0
 

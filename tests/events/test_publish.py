@@ -123,7 +123,7 @@ class WhoTest(PublishCase):
         """489 says which packages there are."""
         error = self.bench.refused("red", Event=event)
         self.nothing_happened(error, 489)
-        self.assertEqual(error.headers, ((b"Allow-Events", b"colour, shape"),))
+        self.assertEqual(error.headers, ((b"Allow-Events", b"colour, shape, blind"),))
 
     @rows({"no token": "@", "empty": ";id=1", "twice a parameter": "colour;a=1;a=2"})
     def test_malformed_event(self, event: str) -> None:
