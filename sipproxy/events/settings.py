@@ -10,9 +10,14 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     packages: tuple[str, ...] = ()
     forward: tuple[str, ...] = ("dialog", "conference")  # phones notify of these themselves
-    highest_min_rate: float = (
-        0.1  # a second: NOTIFYs that a watcher may want though nothing changes
-    )
+    min_expires: int = 60  # of a subscription; beneath, and beneath an hour: 423
+    max_expires: int = 86400
+    waiting: float = 604800.0  # how long it is remembered who asks for permission (RFC 3857 §4.7.1)
+    per_watcher: int = 1000  # subscriptions of one watcher; beyond: 403
+    per_source: int = 100000  # subscriptions that came from one address; beyond: 403
+    unauthorized: int = 50  # of one watcher, that wait for permission; beyond: 403
+    unproven: int = 100  # of one address, that nobody vouches for or answered yet; beyond: 403
+    highest_min_rate: float = 0.1  # NOTIFYs a second that may be asked for though nothing changes
     default_publication: int = 3600  # where a PUBLISH does not say how long
     min_publication: int = 60  # less is answered 423
     max_publication: int = 7200
