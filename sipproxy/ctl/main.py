@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.socket import NotRunning, Refused, ask
 from sipproxy.sip.uri import canonical_host
-from sipproxy.store.accounts import FILE, AccountError, AccountTable, split_aor
+from sipproxy.store.accounts import AccountError, AccountTable, split_aor
+from sipproxy.store.schema import DatabaseError
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -79,19 +79,8 @@ def _change(context: click.Context, change: Any) -> None:
         ask(config.data, "reload-accounts")
     except NotRunning:
         return
-    except sqlite3.Error as error:
-        fail(unusable(config, error))
-    except (AccountError, Refused, OSError) as error:
+    except (AccountError, DatabaseError, Refused, OSError) as error:
         fail(error)
-
-
-def unusable(config: Config, error: sqlite3.Error) -> str:
-    """Say that the account table cannot be used, and what to do."""
-    if isinstance(error, sqlite3.OperationalError):  # locked, read-only, a full disk
-        remedy = "see who has it open, that it can be written, and that the disk is not full"
-    else:
-        remedy = "restore it from a backup, or move it away and add the accounts anew"
-    return f"{config.data / FILE}: {error}; {remedy}"
 
 
 def _password(given: str | None, from_stdin: bool) -> str:
@@ -158,9 +147,7 @@ def user_list(context: click.Context, as_json: bool) -> None:
     config = configured(context)
     try:
         accounts = [aor for aor, _ in AccountTable(config.data).rows()]
-    except sqlite3.Error as error:
-        fail(unusable(config, error))
-    except OSError as error:
+    except (DatabaseError, OSError) as error:
         fail(error)
     rows = [{"account": aor.decode("utf-8", "replace")} for aor in accounts]
     show(rows, as_json, "no accounts; add one with `sipctl user add user@domain`")
@@ -244,5 +231,5 @@ def demo(context: click.Context) -> None:
     try:
         for line in write_demo(Path(context.obj)):
             click.echo(line)
-    except (OSError, ConfigError, AccountError, sqlite3.Error) as error:
+    except (OSError, ConfigError, AccountError, DatabaseError) as error:
         fail(error)
