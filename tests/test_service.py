@@ -145,6 +145,12 @@ class Mistakes(WithService):
         expected = f"listen[1]: tcp 127.0.0.1:5060: Address already in use; {remedy}"
         self.assertEqual(self.line(CONFIG), expected)
 
+    def test_an_http_port_in_use(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            line = self.line(CONFIG + f"[http]\nport = {port}\n")
+        self.assertIn(f"http.port: 127.0.0.1:{port}: Address already in use; stop what", line)
+
     def test_another_server_with_the_same_data(self) -> None:
         def alive(directory: Path) -> Any:
             raise FileExistsError(f"another server runs with {directory.name}")
@@ -167,9 +173,9 @@ class Mistakes(WithService):
     def test_accounts_that_cannot_be_read(self) -> None:
         (self.home / "var").mkdir()
         (self.home / "var" / "sipproxy.sqlite").write_text("no database, by far not one")
-        data = self.home.resolve() / "var"
-        problem = f"the accounts in {data} cannot be used: file is not a database"
-        self.assertEqual(self.line(CONFIG), f"plugin.accounts: {problem}")
+        file = self.home.resolve() / "var" / "sipproxy.sqlite"
+        problem = f"{file} is damaged (file is not a database): restore a copy, or move it away"
+        self.assertEqual(self.line(CONFIG), f"plugin.accounts: {problem} and begin anew")
         self.assertEqual(self.log, ["closed", "closed"])
 
     def test_a_bug_leaves_nothing_open_either(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from twisted.logger import Logger
 from sipproxy.interfaces import ILocation, IResponseFilter
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
+from sipproxy.sip.names import METHODS
 from sipproxy.sip.response import error_response, make_response
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Core:
         self.location: ILocation
         self.credentials: ICredentialStore
         self.response_filters: list[IResponseFilter] = []
+        self.answers: Counter[tuple[bytes, int]] = Counter()  # sent, by method and class
         self.log = Logger(namespace="sipproxy.proxy")
 
     def deadline(self) -> int:
@@ -105,6 +108,8 @@ class Core:
             if response.status < 200:
                 return None
             response = make_response(request, 500, self.layer.tag(request))
+        method = request.method
+        self.answers[method if method in METHODS else b"other", response.status // 100] += 1
         if server.path.reliable and b"content-length" not in response.names:
             response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14
         return response

@@ -53,7 +53,7 @@ class SqliteStore(Service):
         self._waiting: list[Deferred[None]] = []  # for what has changed
         self._told: list[Deferred[None]] | None = None  # by the transaction that is under way
         self._call: Any = None
-        self._is_failing = False
+        self.is_failing = False
         self._log = Logger(namespace="sipproxy.store")
 
     def __len__(self) -> int:
@@ -128,9 +128,9 @@ class SqliteStore(Service):
             raise
 
     def _written(self, _: None) -> None:
-        if self._is_failing:
+        if self.is_failing:
             self._log.info("{path} is written to again", path=self._path)
-        self._is_failing = False
+        self.is_failing = False
         told, self._told = self._told or [], None
         if self._waiting:
             self._write()
@@ -142,9 +142,9 @@ class SqliteStore(Service):
     def _not_written(self, failure: Failure, changes: Changes) -> None:
         """Keep what could not be written, but for what has changed since; try again in a while."""
         problem = explained(failure.value, self._path)
-        if not self._is_failing:
+        if not self.is_failing:
             self._log.error("not written, to be tried again: {problem}", problem=problem)
-        self._is_failing = True
+        self.is_failing = True
         self._changes = {**changes, **self._changes}
         told = [*(self._told or ()), *self._waiting]
         self._told, self._waiting = None, []
