@@ -139,6 +139,22 @@ def user_del(context: click.Context, aor: str) -> None:
     _change(context, lambda table: table.delete(aor))
 
 
+@user.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Take none where a row cannot be taken.")
+@click.option("--replace", is_flag=True, help="Give accounts that exist the secrets of the file.")
+@click.pass_context
+def user_import(context: click.Context, file: Path, strict: bool, replace: bool) -> None:
+    """Add the accounts of a Kamailio's or OpenSIPS' subscriber table: an SQLite file, or CSV."""
+    from sipproxy.ctl.imports import Import
+
+    taken = Import(configured(context).settings.domains, file, strict, replace)
+    _change(context, taken.run)
+    for line in taken.report:
+        click.echo(line)
+    sys.exit(1 if taken.faults else 0)
+
+
 @user.command("list")
 @as_json
 @click.pass_context

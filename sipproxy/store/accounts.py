@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from zope.interface import implementer
@@ -60,6 +60,20 @@ class AccountTable:
                 "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", (user, domain, *secrets)
             )
 
+    def put_all(
+        self, accounts: Iterable[tuple[bytes, bytes, Secrets]], replace: bool
+    ) -> set[bytes]:
+        """Add accounts by their secrets, all or none; return who existed, and so was left alone."""
+        kept = set()
+        with transaction(self.path) as database:
+            for user, domain, secrets in accounts:
+                if not replace and self._count(database, user, domain):
+                    kept.add(user + b"@" + domain)
+                    continue
+                row = (user, domain, *secrets)
+                database.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", row)
+        return kept
+
     def delete(self, aor: str) -> None:
         """Delete an account; raises `AccountError` where there is none."""
         user, domain = split_aor(aor)
@@ -108,7 +122,7 @@ class Accounts:
     def secret(self, aor: bytes, algorithm: str) -> bytes | None:
         """Return the HA1 of a user for an algorithm, or None."""
         secrets = self._secrets.get(aor)
-        return None if secrets is None else secrets[_COLUMNS[algorithm]]
+        return None if secrets is None else secrets[_COLUMNS[algorithm]] or None
 
 
 @implementer(ICredentialStore)

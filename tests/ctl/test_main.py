@@ -162,6 +162,15 @@ class Users(WithCommand):
         line = self.fails("user", "add", ALICE, "--password", "x")
         self.assertEqual(line, "sipctl: elsewhere")
 
+    def test_import(self) -> None:
+        file = self.home / "subscribers.csv"
+        file.write_text("username,domain,password\ncarol,example.test,x\nbroken\n")
+        result = self.type("user", "import", str(file))
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("line 3: it has no username, or no domain", result.output)
+        self.assertTrue(self.accounts().known(b"carol@example.test"))
+        self.assertEqual(self.asked, [("reload-accounts", {})])
+
     def test_a_database_that_is_none(self) -> None:
         (self.home / "var").mkdir()
         (self.home / "var" / "sipproxy.sqlite").write_text("no database, by far not one")
