@@ -13,6 +13,7 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.names import METHODS
 from sipproxy.sip.response import error_response, make_response
+from sipproxy.sip.shown import shown
 
 if TYPE_CHECKING:
     from sipproxy.auth.peers import Peers
@@ -104,7 +105,7 @@ class Core:
             for looks in self.response_filters:
                 looks.response(response, request)
         except Exception:
-            self.log.failure("a bug, met by {octets!r}", octets=response.encode())
+            self.log.failure("a bug, met by {message}", message=shown(response.encode()))
             if response.status < 200:
                 return None
             response = make_response(request, 500, self.layer.tag(request))
