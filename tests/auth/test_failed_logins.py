@@ -37,15 +37,15 @@ class FailedLogins(SynchronousTestCase):
         globalLogPublisher.addObserver(self.events.append)
         self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
 
-    def log_in(self, password: str, user: str = "alice", host: str = "192.0.2.1") -> None:
+    def log_in(self, password: str, name: str = "alice", host: str = "192.0.2.1") -> None:
         """Send a MESSAGE, and again with credentials."""
         phone, first = self.server.client(host), self.number
         self.number += 2
-        phone.send(MESSAGE.format(number=first, user=user))
+        phone.send(MESSAGE.format(number=first, user="alice"))
         challenge = phone.received[-1]
         assert isinstance(challenge, Response)
-        again = MESSAGE.format(number=first + 1, user=user)
-        phone.send(authorized(again, challenge, user, password))
+        again = MESSAGE.format(number=first + 1, user="alice")
+        phone.send(authorized(again, challenge, name, password))
 
     def failures(self) -> list[Any]:
         """Return the events of failed logins."""
