@@ -15,6 +15,7 @@ Place = tuple[str, int]  # address and port
 _IPV4, _IPV6 = 2, 10
 _PROTOCOLS = {b"UDP": 17}  # all others are on TCP
 _SIP = 1
+_MAPPED = {False: b"", True: bytes(10) + b"\xff\xff"}  # an IPv4 address as one of IPv6
 
 
 def _chunk(kind: int, data: bytes) -> bytes:
@@ -25,15 +26,10 @@ def _chunk(kind: int, data: bytes) -> bytes:
 def hep(
     time: float, transport: bytes, source: Place, destination: Place, data: bytes, agent: int
 ) -> bytes:
-    """Return a message as a HEPv3 packet; ``agent`` is the number that the collector knows us by."""
+    """Return a message as a packet; ``agent`` is the number that the collector knows us by."""
     addresses = [ip_address(source[0]), ip_address(destination[0])]
     is_v6 = any(address.version == 6 for address in addresses)
-    packed = [
-        b"\0" * 10 + b"\xff\xff" + address.packed
-        if is_v6 and address.version == 4
-        else address.packed
-        for address in addresses
-    ]
+    packed = [_MAPPED[is_v6 and one.version == 4] + one.packed for one in addresses]
     seconds, micros = divmod(round(time * 1_000_000), 1_000_000)
     chunks = b"".join(
         (
