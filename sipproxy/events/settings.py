@@ -17,3 +17,5 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     per_source: int = 100000  # subscriptions that came from one address; beyond: 403
     unauthorized: int = 50  # of one watcher, that wait for permission; beyond: 403
     unproven: int = 100  # of one address, that nobody vouches for or answered yet; beyond: 403
+    winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
+    winfo_watchers: int = 1000  # in one document; the rest follows in the next
