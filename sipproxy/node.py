@@ -117,7 +117,8 @@ class Node:
 
     def _guarded(self) -> Pressure:
         """Have new requests, ticks and next hops pass by what looks after them."""
-        self.network.refuse = Inside(self.listens, self.core.peers.hops).refuse
+        named = self.core.peers.hops
+        self.network.refuse = Inside(self.listens, named, self._reactor.seconds).refuse
         pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)

@@ -16,10 +16,11 @@ from twisted.python.failure import Failure
 
 from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl import socket as control
+from sipproxy.ctl.http import site
 from sipproxy.ctl.server import Commands
 from sipproxy.node import Node
 from sipproxy.transport.certificates import CertificateError
-from sipproxy.transport.sockets import BindError, bind_all, close_all
+from sipproxy.transport.sockets import BindError, bind_all, bound_socket, close_all
 
 DRAIN = 10.0  # seconds that open transactions have to finish in when the server stops
 
@@ -32,13 +33,21 @@ class Options(usage.Options):
 
 
 class SipService(Service):
-    """A node and its control socket."""
+    """A node, its control socket, and the socket of its metrics, if there is one."""
 
-    def __init__(self, node: Node, control_socket: socket.socket, reactor: Any) -> None:
+    def __init__(
+        self,
+        node: Node,
+        control_socket: socket.socket,
+        reactor: Any,
+        http_socket: socket.socket | None = None,
+    ) -> None:
         self.node = node
         self._control = control_socket
+        self._http = http_socket
         self._reactor = reactor
         self._port: Any = None
+        self._http_port: Any = None
         self._hangup: Any = None
 
     def startService(self) -> None:
@@ -51,6 +60,10 @@ class SipService(Service):
         commands = Commands(self.node)
         self._port = self._reactor.adoptStreamPort(self._control.fileno(), socket.AF_UNIX, commands)
         Path(self._control.getsockname()).chmod(0o600)  # the reactor opens what it adopts to all
+        if self._http is not None:
+            adopt = self._reactor.adoptStreamPort
+            self._http_port = adopt(self._http.fileno(), self._http.family, site(self.node))
+            self._http.close()
         listening = ", ".join(f"{x.transport} {x.address}:{x.port}" for x in self.node.listens)
         self._hangup = signal.signal(signal.SIGHUP, self._hung_up)
         self.node.log.info("serving {domains} on {on}", domains=self._domains(), on=listening)
@@ -87,6 +100,8 @@ class SipService(Service):
         self.node.stop()
         if self._port is not None:
             yield defer.maybeDeferred(self._port.stopListening)
+        if self._http_port is not None:
+            yield defer.maybeDeferred(self._http_port.stopListening)
         self._control.close()
         Path(self.node.config.data, control.FILE).unlink(missing_ok=True)
 
@@ -119,13 +134,29 @@ def build(config: Config, reactor: Any) -> SipService:
     except OSError as error:
         close_all(bound)
         raise config.error("data", f"{error}; stop it, or name another directory") from None
+    web = None
     try:
-        return SipService(Node(config, bound, reactor), listening, reactor)
+        web = _bind_http(config)
+        return SipService(Node(config, bound, reactor), listening, reactor, web)
     except BaseException:
         close_all(bound)
         listening.close()
+        if web is not None:
+            web.close()
         Path(config.data, control.FILE).unlink(missing_ok=True)
         raise
+
+
+def _bind_http(config: Config) -> socket.socket | None:
+    """Return the socket of metrics and health, if they are served; raises `ConfigError`."""
+    address, port = config.settings.http.address, config.settings.http.port
+    if not port:
+        return None
+    try:
+        return bound_socket(address, port, stream=True)
+    except OSError as error:
+        problem = f"{address}:{port}: {error.strerror}; stop what uses it, or choose another"
+        raise config.error("http.port", problem) from None
 
 
 def makeService(options: Options) -> SipService:

@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, dns, domains, events, federation, limits, listen, plugin, "
-    "presence, proxy, "
+    "aliases, auth, components, data, dns, domains, events, federation, http, limits, listen, "
+    "plugin, presence, proxy, "
     "route, tls, transactions"
 )
 WILDCARD = (
@@ -234,6 +234,14 @@ FAULTS = {
     "proxy: a Timer C that is too short": (
         GOOD + "[proxy]\nring = 180",
         "proxy.ring: has to be more than 180: Timer C of RFC 3261 §16.6",
+    ),
+    "http: a name": (
+        GOOD + '[http]\naddress = "localhost"',
+        "http.address: 'localhost' is no IPv4 or IPv6 address",
+    ),
+    "http: no port": (
+        GOOD + "[http]\nport = 65536",
+        "http.port: 65536 is no port: 1 to 65535",
     ),
     "presence: a time before now": (
         GOOD + "[presence]\nnotify_interval = -1",

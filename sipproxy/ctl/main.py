@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.socket import NotRunning, Refused, ask
 from sipproxy.sip.uri import canonical_host
-from sipproxy.store.accounts import FILE, AccountError, AccountTable, split_aor
+from sipproxy.store.accounts import AccountError, AccountTable, split_aor
+from sipproxy.store.schema import DatabaseError
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -79,19 +79,8 @@ def _change(context: click.Context, change: Any) -> None:
         ask(config.data, "reload-accounts")
     except NotRunning:
         return
-    except sqlite3.Error as error:
-        fail(unusable(config, error))
-    except (AccountError, Refused, OSError) as error:
+    except (AccountError, DatabaseError, Refused, OSError) as error:
         fail(error)
-
-
-def unusable(config: Config, error: sqlite3.Error) -> str:
-    """Say that the account table cannot be used, and what to do."""
-    if isinstance(error, sqlite3.OperationalError):  # locked, read-only, a full disk
-        remedy = "see who has it open, that it can be written, and that the disk is not full"
-    else:
-        remedy = "restore it from a backup, or move it away and add the accounts anew"
-    return f"{config.data / FILE}: {error}; {remedy}"
 
 
 def _password(given: str | None, from_stdin: bool) -> str:
@@ -150,6 +139,22 @@ def user_del(context: click.Context, aor: str) -> None:
     _change(context, lambda table: table.delete(aor))
 
 
+@user.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Take none where a row cannot be taken.")
+@click.option("--replace", is_flag=True, help="Give accounts that exist the secrets of the file.")
+@click.pass_context
+def user_import(context: click.Context, file: Path, strict: bool, replace: bool) -> None:
+    """Add the accounts of a Kamailio's or OpenSIPS' subscriber table: an SQLite file, or CSV."""
+    from sipproxy.ctl.imports import Import
+
+    taken = Import(configured(context).settings.domains, file, strict, replace)
+    _change(context, taken.run)
+    for line in taken.report:
+        click.echo(line)
+    sys.exit(1 if taken.faults else 0)
+
+
 @user.command("list")
 @as_json
 @click.pass_context
@@ -158,9 +163,7 @@ def user_list(context: click.Context, as_json: bool) -> None:
     config = configured(context)
     try:
         accounts = [aor for aor, _ in AccountTable(config.data).rows()]
-    except sqlite3.Error as error:
-        fail(unusable(config, error))
-    except OSError as error:
+    except (DatabaseError, OSError) as error:
         fail(error)
     rows = [{"account": aor.decode("utf-8", "replace")} for aor in accounts]
     show(rows, as_json, "no accounts; add one with `sipctl user add user@domain`")
@@ -244,5 +247,5 @@ def demo(context: click.Context) -> None:
     try:
         for line in write_demo(Path(context.obj)):
             click.echo(line)
-    except (OSError, ConfigError, AccountError, sqlite3.Error) as error:
+    except (OSError, ConfigError, AccountError, DatabaseError) as error:
         fail(error)

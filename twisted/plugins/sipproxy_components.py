@@ -64,13 +64,11 @@ class AccountsFactory:
 
     def build(self, options: NoOptions, host: Node) -> Any:
         """Open the table in the data directory; ValueError where it cannot be used."""
-        import sqlite3
-
         from sipproxy.store.accounts import Accounts, AccountTable
 
         try:
             return Accounts(AccountTable(host.config.data))
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise ValueError(
                 f"the accounts in {host.config.data} cannot be used: {error}"
             ) from None
