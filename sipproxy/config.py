@@ -50,6 +50,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     credentials: str = "accounts"
     store: str = "memory"
     forwarder: str = "proxy"
+    documents: str = "documents"
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -140,6 +140,7 @@ class Node:
         self.location = single("location", names.location, interfaces.ILocation)
         self.core.location = self.location
         self.core.credentials = self.credentials
+        self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
@@ -152,7 +153,8 @@ class Node:
         senders = Senders(self.core, self._authenticator())
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.layer.user = self.front
-        parts = [self.store, self.accounts, self.location, forwarder, *filters, *handlers, *routers]
+        stores = (self.store, self.accounts, self.documents, self.location)
+        parts = [*stores, forwarder, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
 
