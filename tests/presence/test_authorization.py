@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,6 +27,7 @@ from tests.presence.rulesets import (
 )
 from tests.rfc import rfc
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "rules"
 ALICE, BOB, CAROL = b"alice@example.test", b"bob@example.test", b"carol@b.test"
 
 
@@ -304,3 +306,47 @@ class Large(WithRules):
         for user, rules in ((b"friend7", 2), (b"enemy7", 0), (b"carol", 1)):
             decision = self.authorization.decide(ALICE, known(user + b"@b.test"), None)
             self.assertEqual(len(decision.rules), rules, user)
+
+
+class ReadyMade(WithRules):
+    """What comes in examples/rules, asked as the operator's guide describes it."""
+
+    def keep(self, name: str) -> None:
+        """Give alice one of them."""
+        self.host.keep((EXAMPLES / f"{name}.xml").read_bytes(), name)
+
+    def rules(self, watcher: Watcher, sphere: bytes | None = None) -> tuple[int, list[str]]:
+        """Return what becomes of a watcher, and by which rules."""
+        decision = self.authorization.decide(ALICE, watcher, sphere)
+        return decision.verdict.handling, [rule.id for rule in decision.rules]
+
+    def test_everyday(self) -> None:
+        self.keep("everyday")
+        colleagues = ["colleagues", "ask-me"]
+        for watcher, sphere, expected in (
+            (known(BOB), None, (ALLOW, ["friends", *colleagues])),
+            (known(CAROL), None, (ALLOW, ["friends", "ask-me"])),
+            (known(b"dave@example.test"), None, (ALLOW, colleagues)),
+            (
+                known(b"dave@example.test"),
+                b"work",
+                (ALLOW, ["colleagues", "colleagues-at-work", "ask-me"]),
+            ),
+            (known(b"mallory@example.test"), b"work", (BLOCK, [])),
+            (known(b"eve@other.test"), None, (POLITE_BLOCK, ["never-there"])),
+            (known(b"eve@b.test"), None, (CONFIRM, ["ask-me"])),
+            (Watcher(BOB), None, (BLOCK, [])),
+        ):
+            self.assertEqual(self.rules(watcher, sphere), expected, watcher.aor)
+        self.assertEqual(self.judge(known(BOB)).view, EVERYTHING)
+
+    def test_public(self) -> None:
+        self.keep("public")
+        self.assertEqual(self.rules(Watcher(b"")), (ALLOW, ["everybody"]))
+
+    def test_project_beside_another(self) -> None:
+        self.keep("everyday")
+        self.keep("project")
+        self.assertEqual(self.rules(known(b"eve@b.test")), (ALLOW, ["ask-me", "project"]))
+        self.host.pass_time(365 * 86400.0)
+        self.assertEqual(self.rules(known(b"eve@b.test")), (CONFIRM, ["ask-me"]))
