@@ -50,6 +50,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     credentials: str = "accounts"  # who our users are: ICredentialStore
     store: str = "memory"  # what survives a restart: IStore
     forwarder: str = "proxy"  # what sends requests on: IForwarder
+    documents: str = "documents"  # what users keep with us, their rules: IDocuments
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

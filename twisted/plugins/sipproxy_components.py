@@ -90,6 +90,32 @@ class AccountsFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class DocumentsFactory:
+    """What users keep with us."""
+
+    name = "documents"
+    provides = interfaces.IDocuments
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.store.options import DocumentsOptions
+
+        return DocumentsOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Open the table in the data directory; ValueError where it cannot be used."""
+        from sipproxy.store.documents import Documents, DocumentTable
+
+        try:
+            return Documents(DocumentTable(host.config.data, options))
+        except OSError as error:
+            raise ValueError(
+                f"the documents in {host.config.data} cannot be used: {error}"
+            ) from None
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class MemoryFactory:
     """The store that forgets."""
 
@@ -141,6 +167,7 @@ registrar = RegistrarFactory()
 subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
+documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
 location = RouterFactory("location", "LocationRouter")
