@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sipproxy.events.patience import Patience
 from sipproxy.events.xml import MAX_DEPTH
 from sipproxy.presence.trees import (
     DECLARATIONS,
@@ -10,7 +11,6 @@ from sipproxy.presence.trees import (
     Element,
     Node,
     PatchError,
-    Patience,
     Scope,
     Way,
     uri_of,

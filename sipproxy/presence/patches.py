@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from lxml import etree
 
+from sipproxy.events.patience import OutOfPatience, Patience
 from sipproxy.presence.declarations import add_namespace, remove_namespace, replace_namespace
 from sipproxy.presence.mangling import attribute_prefix, fresh_prefix, mangle, scope_of
 from sipproxy.presence.selectors import (
@@ -24,7 +25,6 @@ from sipproxy.presence.trees import (
     Instruction,
     Node,
     PatchError,
-    Patience,
     Text,
     Way,
     read_element,
@@ -53,12 +53,12 @@ def patched(root: etree._Element, operations: Sequence[etree._Element]) -> etree
     if len(operations) > MAX_OPERATIONS:
         raise PatchError("invalid-diff-format", f"more than {MAX_OPERATIONS} operations")
     patience = Patience(MAX_WORK)
-    document = read_tree(root, patience)
-    for operation in operations:
-        _apply(document, operation, patience)
     try:
+        document = read_tree(root, patience)
+        for operation in operations:
+            _apply(document, operation, patience)
         return etree.fromstring(write_tree(document).encode(), _OURS)
-    except etree.XMLSyntaxError as error:
+    except (OutOfPatience, etree.XMLSyntaxError) as error:
         raise PatchError("invalid-patch-directive", str(error)) from None
 
 

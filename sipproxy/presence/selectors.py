@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
+from sipproxy.events.patience import Patience
 from sipproxy.presence.trees import (
     XML,
     Comment,
@@ -12,7 +13,6 @@ from sipproxy.presence.trees import (
     Instruction,
     Node,
     PatchError,
-    Patience,
     Scope,
     Text,
     Way,

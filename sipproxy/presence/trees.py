@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from lxml import etree
 
+from sipproxy.events.patience import Patience
+
 XML = "http://www.w3.org/XML/1998/namespace"
 MAX_NAMESPACES = 64  # in scope anywhere
 DECLARATIONS = 8  # are looked at for the price of a node
@@ -21,21 +23,6 @@ class PatchError(ValueError):
         super().__init__(f"{name}: {phrase}")
         self.name = name
         self.phrase = phrase
-
-
-class Patience:
-    """How much work a patch may yet make, in nodes looked at; with none left it fails."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, nodes: int) -> None:
-        self.left = nodes
-
-    def spend(self, nodes: int) -> None:
-        """Take something off; raises `PatchError`."""
-        self.left -= nodes
-        if self.left < 0:
-            raise PatchError("invalid-patch-directive", "too much work")
 
 
 class Text:
@@ -111,7 +98,7 @@ def qualified(uri: str, local: str) -> str:
 def read_tree(root: etree._Element, patience: Patience) -> Element:
     """Return the document of a root element, with the comments that stand around it.
 
-    Raises `PatchError` where it is larger than our patience.
+    Raises `PatchError`, and `OutOfPatience`.
     """
     document = Element("", None, {})
     before = list(root.itersiblings(preceding=True))
@@ -122,7 +109,7 @@ def read_tree(root: etree._Element, patience: Patience) -> Element:
 
 
 def read_element(element: etree._Element, outer: Scope, patience: Patience) -> Element:
-    """Return an element whose parent is in scope of ``outer``; raises `PatchError`."""
+    """Return an element whose parent is in scope of ``outer``."""
     reader = _Reader(outer, patience)
     for event, what in etree.iterwalk(
         element, events=("start", "end", "start-ns", "comment", "pi")
