@@ -49,6 +49,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     credentials: str = "accounts"
     store: str = "memory"
     forwarder: str = "proxy"
+    composer: str = "composition"
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -311,6 +312,7 @@ def _check_numbers(config: Config) -> None:
         ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
+        "presence": (settings.presence, ["document", "parts"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():

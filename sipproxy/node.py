@@ -17,6 +17,7 @@ from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
+from sipproxy.interfaces.events import IComposer
 from sipproxy.plugins import Components
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.front import Front
@@ -140,6 +141,7 @@ class Node:
         self.core.location = self.location
         self.core.credentials = self.credentials
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        self.composer = single("composer", names.composer, IComposer)
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
         filters = self._listed("filters", interfaces.IRequestFilter, interfaces.IResponseFilter)
@@ -151,7 +153,8 @@ class Node:
         senders = Senders(self.core, self._authenticator())
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.layer.user = self.front
-        parts = [self.store, self.accounts, self.location, forwarder, *filters, *handlers, *routers]
+        parts = [self.store, self.accounts, self.location, forwarder, self.composer]
+        parts += [*filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
 
