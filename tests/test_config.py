@@ -300,8 +300,8 @@ FAULTS = {
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
-        "components.storage: unknown key; remove it, or use: credentials, forwarder, location, "
-        "store",
+        "components.storage: unknown key; remove it, or use: composer, credentials, forwarder, "
+        "location, store",
     ),
     "plugin: no table": (
         GOOD + "[plugin]\necho = 1",

@@ -58,7 +58,10 @@ class View(NamedTuple):
 class State:
     """What is known of a presentity at one moment, and each view of it that somebody has had."""
 
-    __slots__ = ("_bodies", "_closed_name", "_transform", "resource", "root", "sphere")
+    __slots__ = (
+        *("_bodies", "_closed_name", "_transform", "_unavailable"),
+        *("resource", "root", "sphere"),
+    )
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class State:
         self._closed_name = closed_name
         self._transform = transform
         self._bodies: dict[Hashable, Body] = {}
+        self._unavailable: Body | None = None
         self.root = self.closed() if root is None else root
 
     def body(self, permissions: Hashable) -> Body:
@@ -86,7 +90,9 @@ class State:
 
     def unavailable(self) -> Body:
         """Return what is shown to whoever is blocked politely, the same at any time."""
-        return _body(self.closed())
+        if self._unavailable is None:
+            self._unavailable = _body(self.closed())
+        return self._unavailable
 
     def closed(self) -> etree._Element:
         """Return the document of a presentity of whom nothing is known."""

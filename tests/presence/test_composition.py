@@ -36,7 +36,7 @@ AWAY = "<rpid:activities><rpid:away/></rpid:activities>"
 BUSY = "<rpid:activities><rpid:busy/></rpid:activities>"
 
 
-class CompositionTest(TableCase):
+class WithAgent(TableCase):
     """What watchers of alice are shown."""
 
     def setUp(self) -> None:
@@ -46,6 +46,10 @@ class CompositionTest(TableCase):
         """Return the one person of the document."""
         (found,) = self.agent.shown().iter(M + "person")
         return found
+
+
+class CompositionTest(WithAgent):
+    """All that is said is in it."""
 
     def test_interface(self) -> None:
         verifyObject(IComposer, Composer())
@@ -88,7 +92,7 @@ class CompositionTest(TableCase):
         self.assertEqual({child.tag for child in self.person()}, {X + "a", "{http://x.test}a"})
 
 
-class PersonTest(CompositionTest):
+class PersonTest(WithAgent):
     """RFC 4479 §3.2: there can be only one person."""
 
     @rfc(4479, "3.2", "there is one person, and what several say of it is merged")
@@ -144,7 +148,7 @@ class PersonTest(CompositionTest):
         self.assertEqual(self.person().get("id"), "p")
 
 
-class StaleTest(CompositionTest):
+class StaleTest(WithAgent):
     """A publisher whose connection has closed is gone, though its publication has not expired."""
 
     def test_closed_until_refreshed(self) -> None:
@@ -188,7 +192,7 @@ TIMED = {
 }
 
 
-class TimedTest(CompositionTest):
+class TimedTest(WithAgent):
     """RFC 4481: what was, or will be, but never what is."""
 
     def timed(self, starts: str, ends: str) -> str:
