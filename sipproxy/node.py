@@ -147,6 +147,7 @@ class Node:
         self.core.credentials = self.credentials
         self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        self.composer = single("composer", names.composer, events.IComposer)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
@@ -160,7 +161,7 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = (self.store, self.accounts, self.documents, self.location)
+        tables = (self.store, self.accounts, self.documents, self.location, self.composer)
         parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]

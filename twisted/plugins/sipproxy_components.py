@@ -9,6 +9,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from sipproxy import interfaces
+from sipproxy.interfaces.events import IComposer
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -161,6 +162,21 @@ class ProxyFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class CompositionFactory:
+    """How presence is composed."""
+
+    name = "composition"
+    provides = IComposer
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the composer."""
+        from sipproxy.presence.composition import Composer
+
+        return Composer()
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class RouterFactory:
     """One of the built-in routers."""
 
@@ -186,6 +202,7 @@ accounts = AccountsFactory()
 documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
+composition = CompositionFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
