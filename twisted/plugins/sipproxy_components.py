@@ -41,6 +41,21 @@ class RegistrarFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class SubscribeFactory:
+    """Answers SUBSCRIBE."""
+
+    name = "subscribe"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.subscribe import Subscribe
+
+        return Subscribe(host.core, host.notifier)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class BindingsFactory:
     """The location table."""
 
@@ -152,6 +167,7 @@ class RegFactory:
 
 
 registrar = RegistrarFactory()
+subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
 memory = MemoryFactory()
