@@ -121,7 +121,8 @@ class Node:
 
     def _guarded(self) -> Pressure:
         """Have new requests, ticks and next hops pass by what looks after them."""
-        self.network.refuse = Inside(self.listens, self.core.peers.hops).refuse
+        named = self.core.peers.hops
+        self.network.refuse = Inside(self.listens, named, self._reactor.seconds).refuse
         pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
@@ -143,6 +144,7 @@ class Node:
         self.location = single("location", names.location, interfaces.ILocation)
         self.core.location = self.location
         self.core.credentials = self.credentials
+        self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
@@ -157,7 +159,7 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = [self.store, self.accounts, self.location]
+        tables = (self.store, self.accounts, self.documents, self.location)
         parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]

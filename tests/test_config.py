@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, dns, domains, events, federation, limits, listen, plugin, "
-    "presence, proxy, "
+    "aliases, auth, components, data, dns, domains, events, federation, http, limits, listen, "
+    "plugin, presence, proxy, "
     "route, tls, transactions"
 )
 WILDCARD = (
@@ -235,6 +235,14 @@ FAULTS = {
         GOOD + "[proxy]\nring = 180",
         "proxy.ring: has to be more than 180: Timer C of RFC 3261 §16.6",
     ),
+    "http: a name": (
+        GOOD + '[http]\naddress = "localhost"',
+        "http.address: 'localhost' is no IPv4 or IPv6 address",
+    ),
+    "http: no port": (
+        GOOD + "[http]\nport = 65536",
+        "http.port: 65536 is no port: 1 to 65535",
+    ),
     "presence: a time before now": (
         GOOD + "[presence]\nnotify_interval = -1",
         "presence.notify_interval: has to be 0 or more, and finite",
@@ -300,8 +308,8 @@ FAULTS = {
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
-        "components.storage: unknown key; remove it, or use: credentials, forwarder, location, "
-        "store",
+        "components.storage: unknown key; remove it, or use: credentials, documents, forwarder, "
+        "location, store",
     ),
     "plugin: no table": (
         GOOD + "[plugin]\necho = 1",

@@ -217,7 +217,10 @@ class IResponseFilter(Interface):
     """Looks at every response before it goes upstream."""
 
     def response(response: Response, request: Request) -> None:
-        """Look at it, and edit it if need be; where it raises, 500 goes in its place."""
+        """Look at it, and edit it if need be.
+
+        Where it raises, 500 goes in its place, and nothing in that of a provisional response.
+        """
 
 
 class IRouter(Interface):

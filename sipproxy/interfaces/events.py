@@ -22,15 +22,23 @@ class Watcher:
 
     ``aor`` is the canonical address-of-record in From. ``identity`` is the URI, as octets, that has
     been authenticated, by us or by a peer that may speak for its domain; empty for the anonymous
-    and for those whom nobody vouches for. ``display`` is the display name, as written.
+    and for those whom nobody vouches for; ``also`` are further URIs that a trusted peer asserts of
+    the same sender (RFC 5025 §3.1.1.2). ``display`` is the display name, as written.
     """
 
-    __slots__ = ("aor", "display", "identity")
+    __slots__ = ("also", "aor", "display", "identity")
 
-    def __init__(self, aor: bytes, identity: bytes = b"", display: bytes = b"") -> None:
+    def __init__(
+        self,
+        aor: bytes,
+        identity: bytes = b"",
+        display: bytes = b"",
+        also: tuple[bytes, ...] = (),
+    ) -> None:
         self.aor = aor
         self.identity = identity
         self.display = display
+        self.also = also
 
 
 class Verdict:

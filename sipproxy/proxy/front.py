@@ -27,6 +27,7 @@ from sipproxy.sip.grammar import malformed
 from sipproxy.sip.message import Request
 from sipproxy.sip.names import METHODS
 from sipproxy.sip.options import refuse_unknown
+from sipproxy.sip.shown import shown
 
 if TYPE_CHECKING:
     from sipproxy.transaction.parties import Flow
@@ -149,7 +150,8 @@ class Front:
         """The one place where an error becomes a response."""
         if not isinstance(error, SipError):
             why = Failure(error)
-            self._core.log.failure("a bug, met by {octets!r}", why, octets=request.encode())
+            message, call_id = shown(request.encode()), request.value(b"call-id")
+            self._core.log.failure("a bug, met by {message}", why, message=message, call_id=call_id)
             error = SipError(500)
         self._core.refuse(request, transaction, error)
 

@@ -52,7 +52,9 @@ class Senders:
                 raise SipError(403, "From Is Not The Authenticated User")
             return self._user(aor, passage)
 
-        return then(self._authenticator.authenticate(request, realm, status), proven)
+        source = b"" if flow is None else flow.host
+        asked = self._authenticator.authenticate(request, realm, status, source)
+        return then(asked, proven)
 
     def _admitted(
         self,

@@ -58,6 +58,7 @@ class TransactionLayer:
         self.user: ServerUser | None = None
         self.admit: Callable[[Request, Flow], int] | None = None
         self.turned_away = 0  # how many came beyond the limit
+        self.requests = dict.fromkeys([*sorted(METHODS), b"other"], 0)  # how many came, by method
         self._is_ours = is_ours
         self._limit = limit
         self._servers: dict[Hashable, ServerTransaction] = {}
@@ -66,6 +67,11 @@ class TransactionLayer:
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
+
+    @property
+    def servers(self) -> int:
+        """How many server transactions there are."""
+        return len(self._servers)
 
     @property
     def unanswered(self) -> int:
@@ -151,6 +157,8 @@ class TransactionLayer:
         if self.user is None:
             return
         machine = InviteServer if request.method == b"INVITE" else NonInviteServer
+        method = request.method
+        self.requests[method if method in self.requests else b"other"] += 1
         path = flow.reply_path(request.via)
         after = 0 if self.admit is None else self.admit(request, flow)
         if after == 0 and len(self._servers) >= self._limit:

@@ -80,15 +80,39 @@ class AccountsFactory:
 
     def build(self, options: NoOptions, host: Node) -> Any:
         """Open the table in the data directory; ValueError where it cannot be used."""
-        import sqlite3
-
         from sipproxy.store.accounts import Accounts, AccountTable
 
         try:
             return Accounts(AccountTable(host.config.data))
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise ValueError(
                 f"the accounts in {host.config.data} cannot be used: {error}"
+            ) from None
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class DocumentsFactory:
+    """What users keep with us."""
+
+    name = "documents"
+    provides = interfaces.IDocuments
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.store.options import DocumentsOptions
+
+        return DocumentsOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Open the table in the data directory; ValueError where it cannot be used."""
+        from sipproxy.store.documents import Documents, DocumentTable
+
+        try:
+            return Documents(DocumentTable(host.config.data, options))
+        except OSError as error:
+            raise ValueError(
+                f"the documents in {host.config.data} cannot be used: {error}"
             ) from None
 
 
@@ -170,6 +194,7 @@ registrar = RegistrarFactory()
 subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
+documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
 location = RouterFactory("location", "LocationRouter")
