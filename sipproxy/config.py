@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     limits: Limits = Limits()
     dns: Dns = Dns()
     components: Components = Components()
-    plugin: dict[str, dict[str, Any]] = {}
+    plugin: dict[str, dict[str, Any]] = {}  # by name of a component, its own keys
 
 
 class Config:
