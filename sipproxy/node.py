@@ -20,6 +20,7 @@ from sipproxy.config import Config
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
 from sipproxy.events.way import Post
+from sipproxy.events.winfo import WatcherInformation
 from sipproxy.interfaces import events
 from sipproxy.plugins import Components
 from sipproxy.proxy.core import Core
@@ -169,7 +170,8 @@ class Node:
         settings = self.settings.events
         self._origin = Origin(self.core)
         post = Post(self.core, self._origin, self.now)
-        self.notifier = Notifier(self, settings, Packages({}), post, self._soon)
+        templates = {b"winfo": lambda base: WatcherInformation(base, self)}
+        self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
         built = []
         for index, name in enumerate(settings.packages):
             key = f"events.packages[{index}]"

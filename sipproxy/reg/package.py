@@ -70,18 +70,17 @@ class RegPackage:
 
     def authorize(self, resource: bytes, watcher: Watcher) -> Verdict:
         """Allow the user, and whom the operator lists (§4.6)."""
-        if not watcher.identity and self._host.settings.auth.required:
+        if not watcher.identity:
             return _BLOCKED
         if watcher.aor == resource:
             return Verdict(ALLOW, OWNER)
-        is_listed = watcher.identity and self._is_listed(watcher.identity)
-        return Verdict(ALLOW, OTHER) if is_listed else _BLOCKED
+        return Verdict(ALLOW, OTHER) if self._is_listed(watcher.identity) else _BLOCKED
 
     def _is_listed(self, identity: bytes) -> bool:
         aor: bytes = self._host.identity.canonical(parse_uri(identity))
         return aor in self._watchers or b"@" + aor.rpartition(b"@")[2] in self._watchers
 
-    def terms(self, request: Request, resource: bytes) -> Any:
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no filters (§4.3 leaves them to others)."""
         refuse_body(request)
 

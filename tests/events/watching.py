@@ -98,9 +98,8 @@ class Notifier:
 class Host:
     """What event packages use of a server; the test says what time it is."""
 
-    def __init__(self, is_proven: bool = True, **events: Any) -> None:
-        auth = SimpleNamespace(required=is_proven)
-        self.settings = SimpleNamespace(events=Events(**events), auth=auth)
+    def __init__(self, **events: Any) -> None:
+        self.settings = SimpleNamespace(events=Events(**events))
         listen = Listen("udp", "127.0.0.1")
         self.identity = Identity(["example.test"], [], [listen])
         self.notifier = Notifier()
@@ -131,7 +130,7 @@ class Package:
         """Return what the test has put there."""
         return self.verdicts.get(watcher.aor, Verdict(BLOCK))
 
-    def terms(self, request: Request, resource: bytes) -> Any:
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no terms."""
 
     def check(

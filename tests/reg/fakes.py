@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 from typing import Any
 
 from lxml import etree
@@ -33,7 +32,6 @@ class RegBench(Bench):
         host.identity = Identity([domain], [], [])
         host.identity.unveil = self.gruus.user
         host.notifier = self.notifier = Notifier()
-        host.settings = SimpleNamespace(auth=SimpleNamespace(required=True))
         self.package = self.made(watchers=("app@example.test", "edge.test"))
 
     def made(self, key: bytes = KEY, **options: Any) -> RegPackage:
