@@ -70,7 +70,7 @@ class Entropy:
         return self._octets[self._used - length : self._used]
 
 
-@implementer(interfaces.IHost)
+@implementer(events.IEventHost)
 class Node:
     """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
 
