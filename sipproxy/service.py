@@ -18,6 +18,7 @@ from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl import socket as control
 from sipproxy.ctl.http import site
 from sipproxy.ctl.server import Commands
+from sipproxy.ctl.supervisor import Supervisor
 from sipproxy.node import Node
 from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.sockets import BindError, bind_all, bound_socket, close_all
@@ -46,6 +47,7 @@ class SipService(Service):
         self._control = control_socket
         self._http = http_socket
         self._reactor = reactor
+        self._supervisor = Supervisor(reactor)
         self._port: Any = None
         self._http_port: Any = None
         self._hangup: Any = None
@@ -66,6 +68,7 @@ class SipService(Service):
             self._http.close()
         listening = ", ".join(f"{x.transport} {x.address}:{x.port}" for x in self.node.listens)
         self._hangup = signal.signal(signal.SIGHUP, self._hung_up)
+        self._supervisor.ready()
         self.node.log.info("serving {domains} on {on}", domains=self._domains(), on=listening)
 
     def _hung_up(self, *_: object) -> None:
@@ -90,6 +93,7 @@ class SipService(Service):
         """Refuse new work, let open transactions finish, then close everything, in this order."""
         Service.stopService(self)
         signal.signal(signal.SIGHUP, self._hangup or signal.SIG_DFL)
+        self._supervisor.stopping()
         self.node.front.is_draining = True
         deadline = self._reactor.seconds() + DRAIN
         while self.node.layer.unanswered and self._reactor.seconds() < deadline:
@@ -103,6 +107,7 @@ class SipService(Service):
         if self._http_port is not None:
             yield defer.maybeDeferred(self._http_port.stopListening)
         self._control.close()
+        self._supervisor.stopped()
         Path(self.node.config.data, control.FILE).unlink(missing_ok=True)
 
     def _not_stopped(self, failure: Failure, part: Any) -> None:

@@ -536,6 +536,23 @@ class ReuseTests(TlsCase):
         a, b, flow = await self.requested(b";alias", "none")
         self.assertIsNot(await self.reached(a, self.uri(b, "b.test")), flow)
 
+    async def test_our_alias(self) -> None:
+        """§8.1: we ask for it where we connect, and listen for TLS ourselves."""
+        a, b, flow = await self.pair()
+        ours = flow.sent_by
+        self.assertEqual((ours.port, ours.params), (b.port("tls"), b";alias"))
+        b.send(flow)
+        await self.until(lambda: a.flows)
+        self.assertEqual(a.flows[0].sent_by.params, b"")
+
+    async def test_no_alias_of_ours(self) -> None:
+        """Nobody could connect to what has no listener, nor know who it is without TLS."""
+        a = self.tls("a.test")
+        tcp = self.site(contexts=Contexts([], Tls(ca="ca.pem"), self.place))
+        self.assertEqual((await self.reached(tcp, self.uri(a))).sent_by.params, b"")
+        uri = f"sip:{FOUR}:{tcp.port('tcp')};transport=tcp"
+        self.assertEqual((await self.reached(a, uri)).sent_by.params, b"")
+
     async def test_closed(self) -> None:
         """§8.2: what is gone is made anew."""
         a, b, flow = await self.requested(b";alias")
