@@ -159,7 +159,7 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = [self.store, self.accounts, self.documents, self.location]
+        tables = (self.store, self.accounts, self.documents, self.location)
         parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
