@@ -19,6 +19,7 @@ from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
+from sipproxy.events.publications import PublicationTable
 from sipproxy.events.way import Post
 from sipproxy.interfaces import events
 from sipproxy.plugins import Components
@@ -170,6 +171,8 @@ class Node:
         self._origin = Origin(self.core)
         post = Post(self.core, self._origin, self.now)
         self.notifier = Notifier(self, settings, Packages({}), post, self._soon)
+        self.publications = PublicationTable(self, self.notifier.changed)
+        self.notifier.published = self.publications.of
         built = []
         for index, name in enumerate(settings.packages):
             key = f"events.packages[{index}]"
