@@ -96,12 +96,6 @@ _KINDS = {
     "dict[str, tuple[str, ...]]": "table of arrays of strings",
     "dict[str, dict[str, Any]]": "table of tables",
 }
-    "dict[str, tuple[str, ...]]": "table of arrays of strings",
-    "str": "string",
-    "int": "whole number",
-    "float": "number",
-    "bool": "true or false",
-}
 
 
 def _kind(annotation: str) -> str:

@@ -70,7 +70,7 @@ class News:
         self.watchers.append(watcher)
         return self.verdicts.get(watcher.aor) or Verdict(self.handling)
 
-    def terms(self, request: Request, resource: bytes) -> Any:
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take a text as a filter."""
         if request.value(b"content-type") != b"text/plain":
             raise SipError(415, headers=[(b"Accept", b"text/plain")])

@@ -44,7 +44,7 @@ class Colours:
         """Let everybody see everything."""
         return Verdict(ALLOW)
 
-    def terms(self, request: Request, resource: bytes) -> None:
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> None:
         """Take no terms."""
 
     def check(
