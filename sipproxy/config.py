@@ -220,6 +220,7 @@ def _check(config: Config) -> None:
         _check_route(config, f"route[{index}]", route, taken)
     _check_dns(config)
     _check_networks(config, "limits.unlimited", settings.limits.unlimited)
+    _check_algorithms(config)
     _check_numbers(config)
 
 
@@ -305,13 +306,17 @@ _MAY_BE_0 = ("connection_rate", "lateness", "queue", "refusals", "source_rate")
 _TRANSPORTS = {b"sip": (b"udp", b"tcp", b"tls"), b"sips": (b"tcp", b"tls")}
 
 
+def _check_algorithms(config: Config) -> None:
+    algorithms = config.settings.auth.algorithms
+    if not algorithms:
+        raise config.error("auth.algorithms", 'offer at least one: ["SHA-256", "MD5"]')
+    if len(set(algorithms)) < len(algorithms):
+        raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
+
+
 def _check_numbers(config: Config) -> None:
     """Times and counts that would stop the server from working."""
     settings = config.settings
-    if not settings.auth.algorithms:
-        raise config.error("auth.algorithms", 'offer at least one: ["SHA-256", "MD5"]')
-    if len(set(settings.auth.algorithms)) < len(settings.auth.algorithms):
-        raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
     positive = {
         "auth": (settings.auth, ["nonce_lifetime"]),
         "proxy": (
