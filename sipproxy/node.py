@@ -19,6 +19,7 @@ from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
+from sipproxy.events.publications import PublicationTable
 from sipproxy.events.way import Post
 from sipproxy.events.winfo import WatcherInformation
 from sipproxy.interfaces import events
@@ -147,6 +148,7 @@ class Node:
         self.core.credentials = self.credentials
         self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        self.composer = single("composer", names.composer, events.IComposer)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
@@ -160,7 +162,7 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = (self.store, self.accounts, self.documents, self.location)
+        tables = (self.store, self.accounts, self.documents, self.location, self.composer)
         parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
@@ -172,6 +174,8 @@ class Node:
         post = Post(self.core, self._origin, self.now)
         templates = {b"winfo": lambda base: WatcherInformation(base, self)}
         self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
+        self.publications = PublicationTable(self, self.notifier.changed)
+        self.notifier.published = self.publications.of
         built = []
         for index, name in enumerate(settings.packages):
             key = f"events.packages[{index}]"

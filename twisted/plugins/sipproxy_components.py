@@ -9,7 +9,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from sipproxy import interfaces
-from sipproxy.interfaces.events import IEventPackage
+from sipproxy.interfaces.events import IComposer, IEventPackage
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -53,6 +53,21 @@ class SubscribeFactory:
         from sipproxy.events.subscribe import Subscribe
 
         return Subscribe(host.core, host.notifier)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class PublishFactory:
+    """Answers PUBLISH."""
+
+    name = "publish"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.publish import EventStateCompositor
+
+        return EventStateCompositor(host, host.publications, host.notifier.packages)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
@@ -147,6 +162,21 @@ class ProxyFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class CompositionFactory:
+    """How presence is composed."""
+
+    name = "composition"
+    provides = IComposer
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the composer."""
+        from sipproxy.presence.composition import Composer
+
+        return Composer()
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class RouterFactory:
     """One of the built-in routers."""
 
@@ -191,12 +221,14 @@ class RegFactory:
 
 
 registrar = RegistrarFactory()
+publish = PublishFactory()
 subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
 documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
+composition = CompositionFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
