@@ -223,6 +223,7 @@ def _check(config: Config) -> None:
     _check_dns(config)
     _check_server(config, "hep.collector", settings.hep.collector or "127.0.0.1")
     _check_networks(config, "limits.unlimited", settings.limits.unlimited)
+    _check_algorithms(config)
     _check_numbers(config)
 
 
@@ -312,13 +313,17 @@ _MAY_BE_0 = ("connection_rate", "lateness", "queue", "refusals", "source_rate", 
 _TRANSPORTS = {b"sip": (b"udp", b"tcp", b"tls"), b"sips": (b"tcp", b"tls")}
 
 
+def _check_algorithms(config: Config) -> None:
+    algorithms = config.settings.auth.algorithms
+    if not algorithms:
+        raise config.error("auth.algorithms", 'offer at least one: ["SHA-256", "MD5"]')
+    if len(set(algorithms)) < len(algorithms):
+        raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
+
+
 def _check_numbers(config: Config) -> None:
     """Times and counts that would stop the server from working."""
     settings = config.settings
-    if not settings.auth.algorithms:
-        raise config.error("auth.algorithms", 'offer at least one: ["SHA-256", "MD5"]')
-    if len(set(settings.auth.algorithms)) < len(settings.auth.algorithms):
-        raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
     positive = {
         "auth": (settings.auth, ["nonce_lifetime"]),
         "proxy": (
@@ -329,6 +334,7 @@ def _check_numbers(config: Config) -> None:
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
         "presence": (settings.presence, ["document", "parts"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
+        "events": (settings.events, ["winfo_watchers"]),
     }
     for table, (values, names) in positive.items():
         for name in names:
@@ -337,7 +343,12 @@ def _check_numbers(config: Config) -> None:
     for name in _MAY_BE_0:
         if not 0 <= getattr(settings.limits, name) < math.inf:
             raise config.error(f"limits.{name}", "has to be 0, for no limit, or more, and finite")
-    if not 0 <= settings.presence.notify_interval < math.inf:
-        raise config.error("presence.notify_interval", "has to be 0 or more, and finite")
+    intervals = {
+        "presence.notify_interval": settings.presence.notify_interval,
+        "events.winfo_interval": settings.events.winfo_interval,
+    }
+    for key, seconds in intervals.items():
+        if not 0 <= seconds < math.inf:
+            raise config.error(key, "has to be 0 or more, and finite")
     if not 180 < settings.proxy.ring < math.inf:
         raise config.error("proxy.ring", "has to be more than 180: Timer C of RFC 3261 §16.6")

@@ -263,6 +263,14 @@ FAULTS = {
         GOOD + "[presence]\nnotify_interval = -1",
         "presence.notify_interval: has to be 0 or more, and finite",
     ),
+    "events: a time before now": (
+        GOOD + "[events]\nwinfo_interval = -1",
+        "events.winfo_interval: has to be 0 or more, and finite",
+    ),
+    "events: documents about nobody": (
+        GOOD + "[events]\nwinfo_watchers = 0",
+        "events.winfo_watchers: has to be more than 0, and finite",
+    ),
     "presence: an unknown policy": (
         GOOD + '[presence]\nunknown_watchers = "maybe"',
         "presence.unknown_watchers: 'maybe' is none of 'allow', 'confirm', 'polite-block', 'block'",
