@@ -15,6 +15,7 @@ from sipproxy.config import DEFAULT_FILE, ConfigError
 from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.rules import forget, rules
+from sipproxy.ctl.tracing import trace
 from sipproxy.store.accounts import AccountError, AccountTable
 from sipproxy.store.schema import DatabaseError
 
@@ -29,6 +30,7 @@ def main(context: click.Context, config: str) -> None:
 
 
 main.add_command(rules)
+main.add_command(trace)
 
 
 @main.group()

@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
+from sipproxy.ctl import trace
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
@@ -59,6 +60,7 @@ class Commands(Factory):
             "bindings": self._bindings,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
+            "trace": self._trace,
             "reload-documents": self._reload_documents,
         }
 
@@ -91,6 +93,7 @@ class Commands(Factory):
             "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
             "transactions": len(node.layer),
             "connections": node.network.connections,
+            "datagrams_dropped": node.network.dropped,
             "is_behind": node.pressure.is_behind,
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",
@@ -106,6 +109,17 @@ class Commands(Factory):
             for aor in aors
             for binding in node.location.bindings(aor)
         ]
+
+    def _trace(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the messages since a number that are wanted, and the number after them."""
+        tape = self.node.tape
+        if tape is None:
+            raise _Mistake("nothing is taped: set limits.tape to some bytes, such as 4194304")
+        words = {name: request.get(name) for name in ("user", "call_id", "peer")}
+        test = trace.wanted(**{name: word and str(word) for name, word in words.items()})
+        found = [record for record in tape.since(int(request.get("since") or 0)) if test(record)]
+        after = found[trace.MOST].number if len(found) > trace.MOST else tape.count
+        return {"after": after, "messages": [trace.describe(one) for one in found[: trace.MOST]]}
 
     def _reload_accounts(self, request: dict[str, Any]) -> None:
         reload = getattr(self.node.accounts, "reload", None)

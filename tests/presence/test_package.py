@@ -69,9 +69,9 @@ class PackageTest(WithPackage):
                 {body}""")
         )
         if status is None:
-            self.package.terms(request, ALICE)
+            self.package.terms(request, ALICE, None)
         else:
-            self.refuses(status, self.package.terms, request, ALICE)
+            self.refuses(status, self.package.terms, request, ALICE, None)
 
     def test_the_body_is_shared(self) -> None:
         """It is rendered once for all who may see the same."""

@@ -9,7 +9,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from sipproxy import interfaces
-from sipproxy.interfaces.events import IComposer
+from sipproxy.interfaces.events import IComposer, IEventPackage
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -194,6 +194,32 @@ class RouterFactory:
         return getattr(routers, self._kind)(host.core)
 
 
+@implementer(IPlugin, interfaces.IComponentFactory)
+class RegFactory:
+    """The registration package."""
+
+    name = "reg"
+    provides = IEventPackage
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.reg.options import RegOptions
+
+        return RegOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Build the package; ValueError where the key of its ids cannot be used."""
+        from sipproxy.reg.package import KEY_LENGTH, RegPackage
+        from sipproxy.store.keys import kept_key
+
+        try:
+            key = kept_key(host.config.data / "reg.key", KEY_LENGTH, host.random)
+        except OSError as error:
+            raise ValueError(f"{error}; the key of its ids") from None
+        return RegPackage(options, host, host.core.gruus, key)
+
+
 registrar = RegistrarFactory()
 publish = PublishFactory()
 subscribe = SubscribeFactory()
@@ -206,3 +232,4 @@ composition = CompositionFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
+reg = RegFactory()
