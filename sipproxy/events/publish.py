@@ -104,8 +104,8 @@ class EventStateCompositor:
         table, where = self._table, (package.name, resource)
         known = self._precondition(request, *where)
         seconds = self._interval(request)
-        # The connection of a proxy says nothing of a client, and over UDP there is no end to see.
-        by = flow if flow is not None and flow.reliable and is_direct(request) else None
+        # That a proxy's connection ends says nothing of the client.
+        by = None if flow is not None and flow.reliable and not is_direct(request) else flow
         if request.body:
             media_type = _media_type(request, package)
             content = package.check(resource, media_type, request.body, known)
