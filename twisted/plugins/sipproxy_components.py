@@ -9,7 +9,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from sipproxy import interfaces
-from sipproxy.interfaces.events import IComposer
+from sipproxy.interfaces.events import IComposer, IEventPackage
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -41,6 +41,21 @@ class RegistrarFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class SubscribeFactory:
+    """Answers SUBSCRIBE."""
+
+    name = "subscribe"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.subscribe import Subscribe
+
+        return Subscribe(host.core, host.notifier)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class BindingsFactory:
     """The location table."""
 
@@ -65,15 +80,39 @@ class AccountsFactory:
 
     def build(self, options: NoOptions, host: Node) -> Any:
         """Open the table in the data directory; ValueError where it cannot be used."""
-        import sqlite3
-
         from sipproxy.store.accounts import Accounts, AccountTable
 
         try:
             return Accounts(AccountTable(host.config.data))
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise ValueError(
                 f"the accounts in {host.config.data} cannot be used: {error}"
+            ) from None
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class DocumentsFactory:
+    """What users keep with us."""
+
+    name = "documents"
+    provides = interfaces.IDocuments
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.store.options import DocumentsOptions
+
+        return DocumentsOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Open the table in the data directory; ValueError where it cannot be used."""
+        from sipproxy.store.documents import Documents, DocumentTable
+
+        try:
+            return Documents(DocumentTable(host.config.data, options))
+        except OSError as error:
+            raise ValueError(
+                f"the documents in {host.config.data} cannot be used: {error}"
             ) from None
 
 
@@ -123,6 +162,29 @@ class CompositionFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class PresenceFactory:
+    """The presence event package."""
+
+    name = "presence"
+    provides = IEventPackage
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the package, with the key of before; ValueError where it cannot be used."""
+        from sipproxy.presence.authorization import Authorization
+        from sipproxy.presence.package import KEY, KEY_LENGTH, PresencePackage
+        from sipproxy.presence.transformations import transformed
+        from sipproxy.store.keys import kept_key
+
+        try:
+            key = kept_key(host.config.data / KEY, KEY_LENGTH, host.random)
+        except OSError as error:
+            raise ValueError(f"the key of presence cannot be used: {error}") from None
+        judge = Authorization(host, host.settings.presence)
+        return PresencePackage(host, key, host.composer, judge, transformed)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class RouterFactory:
     """One of the built-in routers."""
 
@@ -141,11 +203,14 @@ class RouterFactory:
 
 
 registrar = RegistrarFactory()
+subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
+documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
 composition = CompositionFactory()
+presence = PresenceFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
