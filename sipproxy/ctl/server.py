@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
+from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
@@ -60,6 +61,8 @@ class Commands(Factory):
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
             "reload-documents": self._reload_documents,
+            "watchers": self._watchers,
+            "publications": self._publications,
         }
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
@@ -97,15 +100,20 @@ class Commands(Factory):
         }
 
     def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        node, wanted = self.node, request.get("aor")
+        node, wanted = self.node, _aor(request.get("aor"))
         now = node.now()
-        every = wanted is None
-        aors = sorted(node.location.aors()) if every else [b"@".join(split_aor(str(wanted)))]
+        aors = sorted(node.location.aors()) if wanted is None else [wanted]
         return [
             {"aor": aor.decode("utf-8", "replace"), **binding.describe(now)}
             for aor in aors
             for binding in node.location.bindings(aor)
         ]
+
+    def _watchers(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return watchers(self.node, _aor(request.get("aor")))
+
+    def _publications(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return publications(self.node, _aor(request.get("aor")))
 
     def _reload_accounts(self, request: dict[str, Any]) -> None:
         reload = getattr(self.node.accounts, "reload", None)
@@ -118,8 +126,7 @@ class Commands(Factory):
         reload = getattr(self.node.documents, "reload", None)
         if reload is None:
             raise _Mistake("these documents are not kept by sipctl: see components.documents")
-        wanted = request.get("aor")
-        reload(None if wanted is None else b"@".join(split_aor(str(wanted))))
+        reload(_aor(request.get("aor")))
 
     def _reload_certificates(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         contexts = self.node.network.contexts
@@ -129,3 +136,8 @@ class Commands(Factory):
             raise _Mistake(f"{self.node.config.error(error.key, error.problem)}; nothing changed")
         self.node.log.info("certificates are read anew")
         return [pair.describe() for pair in contexts.pairs]
+
+
+def _aor(written: object) -> bytes | None:
+    """Return an address in its canonical form, None for none; raises ValueError."""
+    return None if written is None else b"@".join(split_aor(str(written)))
