@@ -51,6 +51,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     store: str = "memory"  # what survives a restart: IStore
     forwarder: str = "proxy"  # what sends requests on: IForwarder
     documents: str = "documents"  # what users keep with us, their rules: IDocuments
+    composer: str = "composition"  # what makes one presence document of several: IComposer
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -320,6 +321,7 @@ def _check_numbers(config: Config) -> None:
         ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
+        "presence": (settings.presence, ["document", "parts"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():

@@ -21,6 +21,7 @@ from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
 from sipproxy.events.way import Post
+from sipproxy.events.winfo import WatcherInformation
 from sipproxy.interfaces import events
 from sipproxy.plugins import Components
 from sipproxy.proxy.core import Core
@@ -70,7 +71,7 @@ class Entropy:
         return self._octets[self._used - length : self._used]
 
 
-@implementer(interfaces.IHost)
+@implementer(events.IEventHost)
 class Node:
     """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
 
@@ -147,6 +148,7 @@ class Node:
         self.core.credentials = self.credentials
         self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        self.composer = single("composer", names.composer, events.IComposer)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
@@ -160,7 +162,7 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = (self.store, self.accounts, self.documents, self.location)
+        tables = (self.store, self.accounts, self.documents, self.location, self.composer)
         parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
@@ -170,7 +172,8 @@ class Node:
         settings = self.settings.events
         self._origin = Origin(self.core)
         post = Post(self.core, self._origin, self.now)
-        self.notifier = Notifier(self, settings, Packages({}), post, self._soon)
+        templates = {b"winfo": lambda base: WatcherInformation(base, self)}
+        self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
         self.publications = PublicationTable(self, self.notifier.changed)
         self.notifier.published = self.publications.of
         built = []

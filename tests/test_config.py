@@ -324,7 +324,8 @@ FAULTS = {
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
-        "components.storage: unknown key; remove it, or use: credentials, documents, forwarder, "
+        "components.storage: unknown key; remove it, or use: composer, credentials, documents, "
+        "forwarder, "
         "location, store",
     ),
     "plugin: no table": (

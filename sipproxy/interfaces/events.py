@@ -162,6 +162,22 @@ class IEventPackage(Interface):
         """
 
 
+class IComposer(Interface):
+    """Makes one presence document of all that is known of a presentity (RFC 4479 §3.5)."""
+
+    def compose(
+        resource: bytes, publications: Sequence[Publication], services: Sequence[Any], now: float
+    ) -> tuple[Any, float | None]:
+        """Return the root of a PIDF document, valid, and until when it holds.
+
+        None in place of the root where nothing is known. The contents of ``publications`` are
+        `sipproxy.presence.pidf.Document`; ``services`` are what the bindings say, each a
+        `sipproxy.presence.registration.Service`. ``now``, and the time that is returned, are wall
+        clock in seconds; None there, too, where nothing changes by itself. What is the same gives
+        the same document, and neither what is given nor what was returned is ever edited.
+        """
+
+
 class ISubscriptionListener(Interface):
     """Hears how subscriptions move (RFC 3857 §4.7.1)."""
 
