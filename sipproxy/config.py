@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 
 from sipproxy.auth.settings import Auth, Federation, Route
+from sipproxy.ctl.settings import Http
 from sipproxy.events.settings import Events
 from sipproxy.presence.settings import Presence
 from sipproxy.proxy.settings import Proxy
@@ -45,31 +46,34 @@ class Transactions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The ``[components]`` table: which component serves as each single part."""
 
-    location: str = "bindings"
-    credentials: str = "accounts"
-    store: str = "memory"
-    forwarder: str = "proxy"
+    location: str = "bindings"  # who is where: ILocation
+    credentials: str = "accounts"  # who our users are: ICredentialStore
+    store: str = "memory"  # what survives a restart: IStore
+    forwarder: str = "proxy"  # what sends requests on: IForwarder
+    documents: str = "documents"  # what users keep with us, their rules: IDocuments
+    composer: str = "composition"  # what makes one presence document of several: IComposer
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole configuration."""
 
-    domains: tuple[str, ...]
-    listen: tuple[Listen, ...]
-    aliases: tuple[str, ...] = ()
-    data: str = "var"
+    domains: tuple[str, ...]  # what we are responsible for; the first is the default realm
+    listen: tuple[Listen, ...]  # see [[listen]]
+    aliases: tuple[str, ...] = ()  # our other names; listeners' addresses count by themselves
+    data: str = "var"  # directory of the store and the control socket, relative to the file
     auth: Auth = Auth()
     tls: Tls = Tls()
     federation: Federation = Federation()
-    route: tuple[Route, ...] = ()
+    route: tuple[Route, ...] = ()  # see [[route]]
     proxy: Proxy = Proxy()
     events: Events = Events()
     presence: Presence = Presence()
+    http: Http = Http()
     transactions: Transactions = Transactions()
     limits: Limits = Limits()
     dns: Dns = Dns()
     components: Components = Components()
-    plugin: dict[str, dict[str, Any]] = {}
+    plugin: dict[str, dict[str, Any]] = {}  # by name of a component, its own keys
 
 
 class Config:
@@ -206,6 +210,7 @@ def _check(config: Config) -> None:
             _check_host(config, f"{key}[{index}]", name)
     if not settings.listen:
         raise config.error("listen", "nothing to listen on: add a [[listen]] table")
+    _check_place(config, "http", settings.http.address, settings.http.port)
     for index, listen in enumerate(settings.listen):
         _check_listen(config, f"listen[{index}]", listen)
         _check_files(config, f"listen[{index}]", listen)
@@ -237,14 +242,19 @@ def _check_host(config: Config, key: str, name: str) -> None:
         raise config.error(key, problem)
 
 
-def _check_listen(config: Config, key: str, listen: Listen) -> None:
+def _check_place(config: Config, key: str, address: str, port: int, hint: str = "") -> None:
     try:
-        address = ip_address(listen.address)
+        ip_address(address)
     except ValueError:
-        problem = f"{listen.address!r} is no IPv4 or IPv6 address; names go into advertise"
+        problem = f"{address!r} is no IPv4 or IPv6 address{hint}"
         raise config.error(f"{key}.address", problem) from None
-    if not 0 <= listen.port <= 65535:
-        raise config.error(f"{key}.port", f"{listen.port} is no port: 1 to 65535")
+    if not 0 <= port <= 65535:
+        raise config.error(f"{key}.port", f"{port} is no port: 1 to 65535")
+
+
+def _check_listen(config: Config, key: str, listen: Listen) -> None:
+    _check_place(config, key, listen.address, listen.port, "; names go into advertise")
+    address = ip_address(listen.address)
     if address.is_unspecified and not listen.advertise:
         problem = "is required where address is a wildcard: the host[:port] that peers reach us by"
         raise config.error(f"{key}.advertise", problem)
@@ -311,6 +321,7 @@ def _check_numbers(config: Config) -> None:
         ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
+        "presence": (settings.presence, ["document", "parts"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import IService
@@ -17,6 +17,12 @@ from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
+from sipproxy.events.notifier import Notifier
+from sipproxy.events.packages import Packages
+from sipproxy.events.publications import PublicationTable
+from sipproxy.events.way import Post
+from sipproxy.events.winfo import WatcherInformation
+from sipproxy.interfaces import events
 from sipproxy.plugins import Components
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.front import Front
@@ -65,7 +71,7 @@ class Entropy:
         return self._octets[self._used - length : self._used]
 
 
-@implementer(interfaces.IHost)
+@implementer(events.IEventHost)
 class Node:
     """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
 
@@ -117,7 +123,8 @@ class Node:
 
     def _guarded(self) -> Pressure:
         """Have new requests, ticks and next hops pass by what looks after them."""
-        self.network.refuse = Inside(self.listens, self.core.peers.hops).refuse
+        named = self.core.peers.hops
+        self.network.refuse = Inside(self.listens, named, self._reactor.seconds).refuse
         pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
@@ -139,7 +146,10 @@ class Node:
         self.location = single("location", names.location, interfaces.ILocation)
         self.core.location = self.location
         self.core.credentials = self.credentials
+        self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        self.composer = single("composer", names.composer, events.IComposer)
+        packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
         filters = self._listed("filters", interfaces.IRequestFilter, interfaces.IResponseFilter)
@@ -147,13 +157,39 @@ class Node:
         self.core.response_filters += [
             f for f in filters if interfaces.IResponseFilter.providedBy(f)
         ]
-        self._origin = Origin(self.core, routers)
+        self._origin.routers = routers
         senders = Senders(self.core, self._authenticator())
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
+        self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        parts = [self.store, self.accounts, self.location, forwarder, *filters, *handlers, *routers]
+        tables = (self.store, self.accounts, self.documents, self.location, self.composer)
+        parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
+
+    def _notified(self) -> list[Any]:
+        """Build the notifier, then the packages that it tells watchers of."""
+        settings = self.settings.events
+        self._origin = Origin(self.core)
+        post = Post(self.core, self._origin, self.now)
+        templates = {b"winfo": lambda base: WatcherInformation(base, self)}
+        self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
+        self.publications = PublicationTable(self, self.notifier.changed)
+        self.notifier.published = self.publications.of
+        built = []
+        for index, name in enumerate(settings.packages):
+            key = f"events.packages[{index}]"
+            package = self._components.build(self, name, key, events.IEventPackage)
+            built.append(package)
+            try:
+                self.notifier.packages.add(package)
+            except ValueError as error:
+                raise self.config.error(key, str(error)) from None
+        return built
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        """Call a function in the next turn of the reactor."""
+        self._reactor.callLater(0, call)
 
     def _listed(self, key: str, *kinds: type[Interface]) -> list[Any]:
         names = getattr(self.settings.proxy, key)

@@ -16,10 +16,12 @@ from twisted.python.failure import Failure
 
 from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl import socket as control
+from sipproxy.ctl.http import site
 from sipproxy.ctl.server import Commands
+from sipproxy.ctl.supervisor import Supervisor
 from sipproxy.node import Node
 from sipproxy.transport.certificates import CertificateError
-from sipproxy.transport.sockets import BindError, bind_all, close_all
+from sipproxy.transport.sockets import BindError, bind_all, bound_socket, close_all
 
 DRAIN = 10.0  # seconds that open transactions have to finish in when the server stops
 
@@ -32,13 +34,22 @@ class Options(usage.Options):
 
 
 class SipService(Service):
-    """A node and its control socket."""
+    """A node, its control socket, and the socket of its metrics, if there is one."""
 
-    def __init__(self, node: Node, control_socket: socket.socket, reactor: Any) -> None:
+    def __init__(
+        self,
+        node: Node,
+        control_socket: socket.socket,
+        reactor: Any,
+        http_socket: socket.socket | None = None,
+    ) -> None:
         self.node = node
         self._control = control_socket
+        self._http = http_socket
         self._reactor = reactor
+        self._supervisor = Supervisor(reactor)
         self._port: Any = None
+        self._http_port: Any = None
         self._hangup: Any = None
 
     def startService(self) -> None:
@@ -51,8 +62,13 @@ class SipService(Service):
         commands = Commands(self.node)
         self._port = self._reactor.adoptStreamPort(self._control.fileno(), socket.AF_UNIX, commands)
         Path(self._control.getsockname()).chmod(0o600)  # the reactor opens what it adopts to all
+        if self._http is not None:
+            adopt = self._reactor.adoptStreamPort
+            self._http_port = adopt(self._http.fileno(), self._http.family, site(self.node))
+            self._http.close()
         listening = ", ".join(f"{x.transport} {x.address}:{x.port}" for x in self.node.listens)
         self._hangup = signal.signal(signal.SIGHUP, self._hung_up)
+        self._supervisor.ready()
         self.node.log.info("serving {domains} on {on}", domains=self._domains(), on=listening)
 
     def _hung_up(self, *_: object) -> None:
@@ -77,6 +93,7 @@ class SipService(Service):
         """Refuse new work, let open transactions finish, then close everything, in this order."""
         Service.stopService(self)
         signal.signal(signal.SIGHUP, self._hangup or signal.SIG_DFL)
+        self._supervisor.stopping()
         self.node.front.is_draining = True
         deadline = self._reactor.seconds() + DRAIN
         while self.node.layer.unanswered and self._reactor.seconds() < deadline:
@@ -87,7 +104,10 @@ class SipService(Service):
         self.node.stop()
         if self._port is not None:
             yield defer.maybeDeferred(self._port.stopListening)
+        if self._http_port is not None:
+            yield defer.maybeDeferred(self._http_port.stopListening)
         self._control.close()
+        self._supervisor.stopped()
         Path(self.node.config.data, control.FILE).unlink(missing_ok=True)
 
     def _not_stopped(self, failure: Failure, part: Any) -> None:
@@ -119,13 +139,29 @@ def build(config: Config, reactor: Any) -> SipService:
     except OSError as error:
         close_all(bound)
         raise config.error("data", f"{error}; stop it, or name another directory") from None
+    web = None
     try:
-        return SipService(Node(config, bound, reactor), listening, reactor)
+        web = _bind_http(config)
+        return SipService(Node(config, bound, reactor), listening, reactor, web)
     except BaseException:
         close_all(bound)
         listening.close()
+        if web is not None:
+            web.close()
         Path(config.data, control.FILE).unlink(missing_ok=True)
         raise
+
+
+def _bind_http(config: Config) -> socket.socket | None:
+    """Return the socket of metrics and health, if they are served; raises `ConfigError`."""
+    address, port = config.settings.http.address, config.settings.http.port
+    if not port:
+        return None
+    try:
+        return bound_socket(address, port, stream=True)
+    except OSError as error:
+        problem = f"{address}:{port}: {error.strerror}; stop what uses it, or choose another"
+        raise config.error("http.port", problem) from None
 
 
 def makeService(options: Options) -> SipService:

@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, dns, domains, events, federation, limits, listen, plugin, "
-    "presence, proxy, "
+    "aliases, auth, components, data, dns, domains, events, federation, http, limits, listen, "
+    "plugin, presence, proxy, "
     "route, tls, transactions"
 )
 WILDCARD = (
@@ -235,6 +235,30 @@ FAULTS = {
         GOOD + "[proxy]\nring = 180",
         "proxy.ring: has to be more than 180: Timer C of RFC 3261 §16.6",
     ),
+    "http: a name": (
+        GOOD + '[http]\naddress = "localhost"',
+        "http.address: 'localhost' is no IPv4 or IPv6 address",
+    ),
+    "http: no port": (
+        GOOD + "[http]\nport = 65536",
+        "http.port: 65536 is no port: 1 to 65535",
+    ),
+    "events: publications shorter than they may be": (
+        GOOD + "[events]\nmin_publication = 4000",
+        "events: needs 0 < min_publication <= default_publication <= max_publication",
+    ),
+    "events: a rate that cannot be written": (
+        GOOD + "[events]\nhighest_min_rate = 100",
+        "events: highest_min_rate has to be more than 0, and less than 100",
+    ),
+    "events: no publications": (
+        GOOD + "[events]\npublications = 0",
+        "events: publications has to be at least 1",
+    ),
+    "events: a publisher without a list": (
+        GOOD + '[events.publishers]\npresence = "pbx@a.test"',
+        "events.publishers[...]: needs an array [...], not a string in quotes",
+    ),
     "presence: a time before now": (
         GOOD + "[presence]\nnotify_interval = -1",
         "presence.notify_interval: has to be 0 or more, and finite",
@@ -300,8 +324,9 @@ FAULTS = {
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
-        "components.storage: unknown key; remove it, or use: credentials, forwarder, location, "
-        "store",
+        "components.storage: unknown key; remove it, or use: composer, credentials, documents, "
+        "forwarder, "
+        "location, store",
     ),
     "plugin: no table": (
         GOOD + "[plugin]\necho = 1",

@@ -30,6 +30,7 @@ MEDIAN_FUNCTION = 10
 
 # What Twisted calls, or looks for, by these names.
 TWISTED_CALLS = {
+    "_tlsShutdownFinished",
     "addressResolved",
     "buildProtocol",
     "clientConnectionForTLS",

@@ -21,10 +21,14 @@ from sipproxy import interfaces, service
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.socket import FILE
 from sipproxy.node import Node
+from sipproxy.sip.message import Request
+from sipproxy.sip.parser import parse_datagram
+from sipproxy.sip.response import make_response
 from sipproxy.testing import CONFIG, FakeFlow, FakeNetwork, octets
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.sockets import BindError
 from tests.installed import install_also
+from tests.rfc import rfc
 from tests.test_plugins import OPTIONS, Factory
 
 OPEN = CONFIG + "[auth]\nrequired = false\n"
@@ -145,6 +149,12 @@ class Mistakes(WithService):
         expected = f"listen[1]: tcp 127.0.0.1:5060: Address already in use; {remedy}"
         self.assertEqual(self.line(CONFIG), expected)
 
+    def test_an_http_port_in_use(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            line = self.line(CONFIG + f"[http]\nport = {port}\n")
+        self.assertIn(f"http.port: 127.0.0.1:{port}: Address already in use; stop what", line)
+
     def test_another_server_with_the_same_data(self) -> None:
         def alive(directory: Path) -> Any:
             raise FileExistsError(f"another server runs with {directory.name}")
@@ -167,9 +177,9 @@ class Mistakes(WithService):
     def test_accounts_that_cannot_be_read(self) -> None:
         (self.home / "var").mkdir()
         (self.home / "var" / "sipproxy.sqlite").write_text("no database, by far not one")
-        data = self.home.resolve() / "var"
-        problem = f"the accounts in {data} cannot be used: file is not a database"
-        self.assertEqual(self.line(CONFIG), f"plugin.accounts: {problem}")
+        file = self.home.resolve() / "var" / "sipproxy.sqlite"
+        problem = f"{file} is damaged (file is not a database): restore a copy, or move it away"
+        self.assertEqual(self.line(CONFIG), f"plugin.accounts: {problem} and begin anew")
         self.assertEqual(self.log, ["closed", "closed"])
 
     def test_a_bug_leaves_nothing_open_either(self) -> None:
@@ -333,6 +343,69 @@ class Draining(WithLife):
         self.assertNoResult(self.stopping)
         self.reactor.pump([0.05] * 2)
         self.successResultOf(self.stopping)
+
+
+class DrainingCalls(WithLife):
+    """A call to two phones that is under way when the server stops."""
+
+    def setUp(self) -> None:
+        WithLife.setUp(self)
+        self.start("a")
+        self.phones = [FakeFlow(f"192.0.2.{number}", 5060) for number in (2, 3)]
+        for number, phone in enumerate(self.phones, 2):
+            host = phone.host.decode()
+            text = REGISTER.replace("192.0.2.1", host).replace("z9hG4bK2", f"z9hG4bK-{number}")
+            self.served.node.network.peers["udp", host, 5060] = phone  # type: ignore[attr-defined]
+            self.served.node.layer.datagram(octets(text.replace("ID: 2", f"ID: {host}")), phone)
+            phone.sent.clear()
+        self.call = OPTIONS.replace("OPTIONS", "INVITE")
+        self.deliver(self.call)
+        self.invites = [parse_datagram(phone.sent[0]) for phone in self.phones]
+
+    def answer(self, number: int, status: int) -> None:
+        """Let a phone answer the call."""
+        invite = self.invites[number]
+        assert isinstance(invite, Request)
+        response = make_response(invite, status, b"tag")
+        self.served.node.layer.datagram(response.encode(), self.phones[number])
+
+    def stop_and_cancel(self) -> Deferred[None]:
+        """Begin to stop; then the caller gives up."""
+        stopping: Deferred[None] = self.served.stopService()
+        self.reactor.pump([0.05] * 4)
+        self.assertNoResult(stopping)
+        cancel = self.call.replace("INVITE", "CANCEL")
+        self.assertEqual(self.deliver(cancel), [b"SIP/2.0 200 OK"])
+        return stopping
+
+    def last(self) -> list[bytes]:
+        """Return the method that each phone was sent last."""
+        return [phone.sent[-1].split()[0] for phone in self.phones]
+
+    @rfc(3261, "16.10", "a CANCEL is answered 200 at once, and goes to every pending branch")
+    def test_it_can_still_be_cancelled(self) -> None:
+        """That is no new work: the stop is over the sooner."""
+        self.answer(0, 180)
+        self.answer(1, 180)
+        stopping = self.stop_and_cancel()
+        self.assertEqual(self.last(), [b"CANCEL", b"CANCEL"])
+        self.answer(0, 487)
+        self.reactor.pump([0.05] * 4)
+        self.assertNoResult(stopping)
+        self.flow.sent.clear()
+        self.answer(1, 487)
+        self.assertTrue(self.flow.sent[-1].startswith(b"SIP/2.0 487 "))
+        self.reactor.pump([0.05] * 2)
+        self.successResultOf(stopping)
+
+    @rfc(3261, "9.1", "a CANCEL waits for a provisional response")
+    def test_a_phone_that_has_not_said_anything(self) -> None:
+        """It is told to stop as soon as it rings, though the server stops."""
+        self.answer(0, 180)
+        self.stop_and_cancel()
+        self.assertEqual(self.last(), [b"CANCEL", b"INVITE"])
+        self.answer(1, 180)
+        self.assertEqual(self.last(), [b"CANCEL", b"CANCEL"])
 
 
 class Endless:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
+
+from twisted.logger import Logger
 
 from sipproxy.auth.settings import Auth
 from sipproxy.interfaces import ICredentialStore, then
@@ -19,6 +21,15 @@ _CHALLENGE = {401: b"WWW-Authenticate", 407: b"Proxy-Authenticate"}
 _CREDENTIALS = {401: b"authorization", 407: b"proxy-authorization"}
 _TRIES = 8  # whoever sends more credentials for one realm is guessing
 Params = dict[bytes, bytes]
+
+
+class _Asked(NamedTuple):
+    """A request whose sender has to prove who it is: by what status it is asked, and whence."""
+
+    request: Request
+    realm: bytes
+    status: int
+    source: bytes
 
 
 class Authenticator:
@@ -41,17 +52,22 @@ class Authenticator:
         self._canonical = canonical
         self._now = now
         self._random = random
+        self._log = Logger(namespace="sipproxy.auth")
         self._nonces = Nonces(random(32), settings.nonce_lifetime)
 
-    def authenticate(self, request: Request, realm: bytes, status: int = 407) -> Any:
+    def authenticate(
+        self, request: Request, realm: bytes, status: int = 407, source: bytes = b""
+    ) -> Any:
         """Return the address-of-record whose password the request proves, or a Deferred of it.
 
         A registrar asks with 401, a proxy with 407 (§22.1): ``status``. Of several credentials for
         the realm one has to be good. Raises what the last one comes to, as a `SipError`: the
-        challenge, or 403 where it was made for another resource.
+        challenge, or 403 where it was made for another resource. A wrong password is logged with
+        the address that it came from.
         """
         usable = self._own_credentials(request, _CREDENTIALS[status], realm)
-        return self._try(islice(usable, _TRIES), request, realm, status, None)
+        asked = _Asked(request, realm, status, source)
+        return self._try(islice(usable, _TRIES), asked, None)
 
     def _own_credentials(
         self, request: Request, header: bytes, realm: bytes
@@ -68,43 +84,38 @@ class Authenticator:
                 yield params, algorithm
 
     def _try(
-        self,
-        usable: Iterator[tuple[Params, str]],
-        request: Request,
-        realm: bytes,
-        status: int,
-        refusal: SipError | None,
+        self, usable: Iterator[tuple[Params, str]], asked: _Asked, refusal: SipError | None
     ) -> Any:
         """Try the next credentials; ``refusal`` is what those before them came to."""
         params, algorithm = next(usable, (None, ""))
         if params is None:
-            raise refusal or self._challenge(status, realm)
-        aor = params[b"username"] + b"@" + realm
+            raise refusal or self._challenge(asked)
+        aor = params[b"username"] + b"@" + asked.realm
 
         def proven(secret: bytes | None) -> Any:
             try:
-                self._prove(status, request.method, realm, params, algorithm, secret)
+                self._prove(asked, params, algorithm, secret)
             except SipError as error:
-                return self._try(usable, request, realm, status, error)
-            if status == 407:
-                consume(request, (realm,))
+                return self._try(usable, asked, error)
+            if asked.status == 407:
+                consume(asked.request, (asked.realm,))
             return aor
 
         try:
-            self._check(status, request, realm, params)
+            self._check(asked, params)
         except SipError as error:
-            return self._try(usable, request, realm, status, error)
+            return self._try(usable, asked, error)
         return then(self._credentials.secret(aor, algorithm), proven)
 
-    def _check(self, status: int, request: Request, realm: bytes, params: Params) -> None:
+    def _check(self, asked: _Asked, params: Params) -> None:
         """Refuse what no password can make good."""
-        if self._nonces.judge(params[b"nonce"], realm, self._now()) == FORGED:
-            raise self._challenge(status, realm)
+        if self._nonces.judge(params[b"nonce"], asked.realm, self._now()) == FORGED:
+            raise self._challenge(asked)
         try:
-            if self._is_same_resource(params[b"uri"], request):
+            if self._is_same_resource(params[b"uri"], asked.request):
                 return
         except SipError:  # a uri that is none
-            raise self._challenge(status, realm) from None
+            raise self._challenge(asked) from None
         raise SipError(403, "Credentials Are For Another Resource")
 
     def _is_same_resource(self, uri: bytes, request: Request) -> bool:
@@ -118,28 +129,31 @@ class Authenticator:
         other = parse_uri(uri)
         return other.is_sip and self._canonical(other) == self._canonical(request.uri)
 
-    def _prove(
-        self,
-        status: int,
-        method: bytes,
-        realm: bytes,
-        params: Params,
-        algorithm: str,
-        secret: bytes | None,
-    ) -> None:
+    def _prove(self, asked: _Asked, params: Params, algorithm: str, secret: bytes | None) -> None:
         """Check digest, then age, then count: a stranger learns nothing, and uses nothing up."""
-        if secret is None or not verify(algorithm, secret, method, params):
-            raise self._challenge(status, realm)
+        if secret is None or not verify(algorithm, secret, asked.request.method, params):
+            self._failed(asked, params)
+            raise self._challenge(asked)
         now, nonce = self._now(), params[b"nonce"]
-        if self._nonces.judge(nonce, realm, now) == STALE or not self._nonces.use(
+        if self._nonces.judge(nonce, asked.realm, now) == STALE or not self._nonces.use(
             nonce, nonce_count(params) or 0, now
         ):
-            raise self._challenge(status, realm, stale=True)
+            raise self._challenge(asked, stale=True)
 
-    def _challenge(self, status: int, realm: bytes, stale: bool = False) -> SipError:
-        nonce = self._nonces.make(realm, self._now(), self._random(8))
-        values = challenges(realm, nonce, self._algorithms, stale)
-        return SipError(status, headers=[(_CHALLENGE[status], value) for value in values])
+    def _failed(self, asked: _Asked, params: Params) -> None:
+        """Log a wrong password: the address first, for the name may be anything."""
+        self._log.warn(
+            "failed login from {address} as {user!r}",
+            address=asked.source.decode("ascii", "replace") or "?",
+            user=(params[b"username"] + b"@" + asked.realm).decode("utf-8", "replace"),
+            method=asked.request.method.decode(),
+            call_id=asked.request.value(b"call-id"),
+        )
+
+    def _challenge(self, asked: _Asked, stale: bool = False) -> SipError:
+        nonce = self._nonces.make(asked.realm, self._now(), self._random(8))
+        values = challenges(asked.realm, nonce, self._algorithms, stale)
+        return SipError(asked.status, headers=[(_CHALLENGE[asked.status], v) for v in values])
 
 
 def _digest(value: bytes) -> Params:

@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from sipproxy import __version__
-from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
+from sipproxy.config import DEFAULT_FILE, ConfigError
+from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
-from sipproxy.ctl.socket import NotRunning, Refused, ask
-from sipproxy.sip.uri import canonical_host
-from sipproxy.store.accounts import FILE, AccountError, AccountTable, split_aor
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def fail(error: object) -> NoReturn:
-    """End with one line."""
-    click.echo(f"sipctl: {error}", err=True)
-    sys.exit(1)
-
-
-def configured(context: click.Context) -> Config:
-    """Return the configuration that ``--config`` names, or end."""
-    try:
-        return load(context.obj)
-    except ConfigError as error:
-        fail(error)
-
-
-def show(rows: Sequence[dict[str, Any]], json_wanted: bool, empty: str) -> None:
-    """Print rows as a table, or as JSON."""
-    if json_wanted:
-        click.echo(json.dumps(rows, indent=2))
-    elif not rows:
-        click.echo(empty)
-    else:
-        table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for line in table:
-            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            click.echo("  ".join(cells).rstrip())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value)) or "-"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={count}" for name, count in value.items())
-    return "-" if value is None else str(value)
+from sipproxy.ctl.rules import forget, rules
+from sipproxy.store.accounts import AccountError, AccountTable
+from sipproxy.store.schema import DatabaseError
 
 
 @click.group()
@@ -64,6 +26,9 @@ def _cell(value: Any) -> str:
 def main(context: click.Context, config: str) -> None:
     """Operate a sipproxy server."""
     context.obj = config
+
+
+main.add_command(rules)
 
 
 @main.group()
@@ -76,22 +41,9 @@ def _change(context: click.Context, change: Any) -> None:
     config = configured(context)
     try:
         change(AccountTable(config.data))
-        ask(config.data, "reload-accounts")
-    except NotRunning:
-        return
-    except sqlite3.Error as error:
-        fail(unusable(config, error))
-    except (AccountError, Refused, OSError) as error:
+    except (AccountError, DatabaseError, OSError) as error:
         fail(error)
-
-
-def unusable(config: Config, error: sqlite3.Error) -> str:
-    """Say that the account table cannot be used, and what to do."""
-    if isinstance(error, sqlite3.OperationalError):  # locked, read-only, a full disk
-        remedy = "see who has it open, that it can be written, and that the disk is not full"
-    else:
-        remedy = "restore it from a backup, or move it away and add the accounts anew"
-    return f"{config.data / FILE}: {error}; {remedy}"
+    tell(config, "reload-accounts")
 
 
 def _password(given: str | None, from_stdin: bool) -> str:
@@ -121,13 +73,7 @@ def _with_password(command: Any) -> Any:
 @click.pass_context
 def user_add(context: click.Context, aor: str, password: str, password_stdin: bool) -> None:
     """Add an account: AOR is user@domain."""
-    domains = configured(context).settings.domains
-    try:
-        _, domain = split_aor(aor)
-    except AccountError as error:
-        fail(error)
-    if domain not in {canonical_host(name.encode()) for name in domains}:
-        fail(f"{aor} is in none of our domains: {', '.join(domains)}")
+    of_ours(configured(context), aor)
     secret = _password(password, password_stdin)
     _change(context, lambda table: table.put(aor, secret, replace=False))
 
@@ -146,8 +92,26 @@ def user_passwd(context: click.Context, aor: str, password: str, password_stdin:
 @click.argument("aor")
 @click.pass_context
 def user_del(context: click.Context, aor: str) -> None:
-    """Delete an account."""
+    """Delete an account, and what the user has kept here: another one of that name begins anew."""
+    config = configured(context)
     _change(context, lambda table: table.delete(aor))
+    forget(config, aor)
+
+
+@user.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Take none where a row cannot be taken.")
+@click.option("--replace", is_flag=True, help="Give accounts that exist the secrets of the file.")
+@click.pass_context
+def user_import(context: click.Context, file: Path, strict: bool, replace: bool) -> None:
+    """Add the accounts of a Kamailio's or OpenSIPS' subscriber table: an SQLite file, or CSV."""
+    from sipproxy.ctl.imports import Import
+
+    taken = Import(configured(context).settings.domains, file, strict, replace)
+    _change(context, taken.run)
+    for line in taken.report:
+        click.echo(line)
+    sys.exit(1 if taken.faults else 0)
 
 
 @user.command("list")
@@ -158,9 +122,7 @@ def user_list(context: click.Context, as_json: bool) -> None:
     config = configured(context)
     try:
         accounts = [aor for aor, _ in AccountTable(config.data).rows()]
-    except sqlite3.Error as error:
-        fail(unusable(config, error))
-    except OSError as error:
+    except (DatabaseError, OSError) as error:
         fail(error)
     rows = [{"account": aor.decode("utf-8", "replace")} for aor in accounts]
     show(rows, as_json, "no accounts; add one with `sipctl user add user@domain`")
@@ -182,25 +144,18 @@ def check(context: click.Context) -> None:
     click.echo(f"{config.file}: all is well")
 
 
-def _ask(context: click.Context, command: str, **arguments: Any) -> Any:
-    try:
-        return ask(configured(context).data, command, **arguments)
-    except (NotRunning, Refused) as error:
-        fail(error)
-
-
 @main.command()
 @as_json
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
     """Show what a running server is doing."""
-    result = _ask(context, "status")
+    result = asked(context, "status")
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
     listen = [f"{one['transport']} {one['address']}:{one['port']}" for one in result["listen"]]
     for key, value in {**result, "listen": listen}.items():
-        click.echo(f"{key.replace('_', ' ')}: {_cell(value)}")
+        click.echo(f"{key.replace('_', ' ')}: {cell(value)}")
 
 
 @main.command()
@@ -209,7 +164,7 @@ def status(context: click.Context, as_json: bool) -> None:
 @click.pass_context
 def bindings(context: click.Context, aor: str | None, as_json: bool) -> None:
     """List the bindings of all users, or of AOR."""
-    rows: Iterable[dict[str, Any]] = _ask(context, "bindings", aor=aor)
+    rows: Iterable[dict[str, Any]] = asked(context, "bindings", aor=aor)
     show(list(rows), as_json, "no bindings")
 
 
@@ -218,7 +173,7 @@ def bindings(context: click.Context, aor: str | None, as_json: bool) -> None:
 @click.pass_context
 def reload_certificates(context: click.Context, as_json: bool) -> None:
     """Let a running server read its certificates anew; connections stay."""
-    rows: Iterable[dict[str, Any]] = _ask(context, "reload-certificates")
+    rows: Iterable[dict[str, Any]] = asked(context, "reload-certificates")
     show(list(rows), as_json, "no certificates: no listener has TLS")
 
 
@@ -244,5 +199,5 @@ def demo(context: click.Context) -> None:
     try:
         for line in write_demo(Path(context.obj)):
             click.echo(line)
-    except (OSError, ConfigError, AccountError, sqlite3.Error) as error:
+    except (OSError, ConfigError, AccountError, DatabaseError) as error:
         fail(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +13,11 @@ from sipproxy.config import Config
 from sipproxy.ctl.client import Client, NoAnswer, unverified
 from sipproxy.ctl.socket import NotRunning, Refused, ask
 from sipproxy.store.accounts import AccountError, AccountTable
+from sipproxy.store.schema import DatabaseError
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 _TEXT = "sipctl try: Grüße ✓"
-_FAULTS = (NotRunning, Refused, AccountError, OSError, sqlite3.Error)
+_FAULTS = (NotRunning, Refused, AccountError, DatabaseError, OSError)
 
 
 class Failed(Exception):

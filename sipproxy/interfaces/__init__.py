@@ -90,10 +90,14 @@ class Sender:
     one of ours and proven (or that ``[auth] required`` is false); ``by_token`` that the request
     belongs to a dialog that we have admitted, and ``peer_is_proven`` that the dialog's other side
     is a user of ours, too. We vouch for a user who ``is_authenticated``; a peer that ``is_trusted``
-    does for its own (RFC 3325).
+    does for its own (RFC 3325). ``is_proven`` says that From is who it says: a user of ours, or a
+    domain known by its address or certificate, and not one that anybody may name.
     """
 
-    __slots__ = ("aor", "by_token", "is_authenticated", "is_trusted", "is_user", "peer_is_proven")
+    __slots__ = (
+        *("aor", "by_token", "is_authenticated", "is_proven", "is_trusted", "is_user"),
+        "peer_is_proven",
+    )
 
     def __init__(
         self,
@@ -103,8 +107,10 @@ class Sender:
         peer_is_proven: bool = False,
         is_authenticated: bool = False,
         is_trusted: bool = False,
+        is_proven: bool = False,
     ) -> None:
         self.aor = aor
+        self.is_proven = is_proven
         self.is_user = is_user
         self.by_token = by_token
         self.peer_is_proven = peer_is_proven
@@ -211,7 +217,10 @@ class IResponseFilter(Interface):
     """Looks at every response before it goes upstream."""
 
     def response(response: Response, request: Request) -> None:
-        """Look at it, and edit it if need be; where it raises, 500 goes in its place."""
+        """Look at it, and edit it if need be.
+
+        Where it raises, 500 goes in its place, and nothing in that of a provisional response.
+        """
 
 
 class IRouter(Interface):
@@ -249,20 +258,49 @@ class ICredentialStore(Interface):
         """Return the HA1 of a user for "MD5", "SHA-256" or "SHA-512-256", or None."""
 
 
+class Ending:
+    """Why a contact is bound no more (RFC 3680 §4.7.1).
+
+    ``event`` is expired, deactivated, probation, unregistered or rejected; ``retry_after`` is when
+    its user agent may register again, in seconds, and stands beside probation.
+    """
+
+    __slots__ = ("event", "retry_after")
+
+    def __init__(self, event: bytes, retry_after: int = 0) -> None:
+        self.event = event
+        self.retry_after = retry_after
+
+
+EXPIRED, UNREGISTERED = Ending(b"expired"), Ending(b"unregistered")
+DEACTIVATED, REJECTED = Ending(b"deactivated"), Ending(b"rejected")
+
+
 class ILocation(Interface):
     """Where the users of our domains are (RFC 3261 §10)."""
 
     def bindings(aor: bytes) -> Sequence[Any]:
         """Return the current bindings of an address-of-record, as a sequence; best q first."""
 
-    def commit(aor: bytes, bindings: Sequence[Any]) -> None:
-        """Put these bindings in the place of the current ones, all at once (§10.3 step 7)."""
+    def commit(aor: bytes, bindings: Sequence[Any], ending: Any = UNREGISTERED) -> None:
+        """Put these bindings in the place of the current ones, all at once (§10.3 step 7).
+
+        ``ending``, a `sipproxy.interfaces.Ending`, is why the contacts that are left out are bound
+        no more.
+        """
 
     def aors() -> Iterable[bytes]:
         """Return every address-of-record that has a binding."""
 
     def watch(changed: Callable[[bytes], None]) -> None:
         """Call ``changed`` with an address-of-record whenever its bindings have changed."""
+
+    def listen(ended: Callable[[bytes, Any, Ending], None]) -> None:
+        """Call ``ended`` with an address-of-record, a binding that goes for good, and why.
+
+        One that another of the same contact replaces has not ended. Those who `watch` hear of the
+        change after it.
+        """
 
 
 class IStore(Interface):

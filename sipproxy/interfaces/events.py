@@ -22,15 +22,23 @@ class Watcher:
 
     ``aor`` is the canonical address-of-record in From. ``identity`` is the URI, as octets, that has
     been authenticated, by us or by a peer that may speak for its domain; empty for the anonymous
-    and for those whom nobody vouches for. ``display`` is the display name, as written.
+    and for those whom nobody vouches for; ``also`` are further URIs that a trusted peer asserts of
+    the same sender (RFC 5025 §3.1.1.2). ``display`` is the display name, as written.
     """
 
-    __slots__ = ("aor", "display", "identity")
+    __slots__ = ("also", "aor", "display", "identity")
 
-    def __init__(self, aor: bytes, identity: bytes = b"", display: bytes = b"") -> None:
+    def __init__(
+        self,
+        aor: bytes,
+        identity: bytes = b"",
+        display: bytes = b"",
+        also: tuple[bytes, ...] = (),
+    ) -> None:
         self.aor = aor
         self.identity = identity
         self.display = display
+        self.also = also
 
 
 class Verdict:
@@ -69,7 +77,8 @@ class Publication:
     """A piece of state that a publisher has put (RFC 3903).
 
     ``content`` is what `IEventPackage.check` made of the body; ``media_type`` and ``data`` are as
-    they came. ``order`` rises with each change of any publication. ``flow`` is what it came by.
+    they came. ``order`` rises with each change of any publication; a refresh is none. ``flow`` is
+    what it came by, None where that is not its publisher's own.
     """
 
     __slots__ = ("content", "data", "expires_at", "flow", "media_type", "order", "tag")
@@ -111,6 +120,7 @@ class ISubscription(Interface):
     memory = Attribute("The package's own: what this watcher has been told. None at first.")
     id = Attribute("bytes: names it for as long as it lasts, unique on this server; a token.")
     status = Attribute('bytes: "pending", "active", "waiting" or "terminated" (RFC 3857 §4.7.1).')
+    event = Attribute("bytes: why it has this status, as `ISubscriptionListener.moved` was told.")
     began_at = Attribute("float: when it was made, on `IHost.now`.")
     expires_at = Attribute("float: when it expires, on `IHost.now`.")
 
@@ -149,6 +159,22 @@ class IEventPackage(Interface):
         ``is_full`` asks for the whole of it, as the answer to a SUBSCRIBE has to be (RFC 6665
         §5.3.2); else what has changed since ``subscription.memory`` will do. Bodies are shared by
         subscriptions of one view wherever possible. Never asked while the verdict is `CONFIRM`.
+        """
+
+
+class IComposer(Interface):
+    """Makes one presence document of all that is known of a presentity (RFC 4479 §3.5)."""
+
+    def compose(
+        resource: bytes, publications: Sequence[Publication], services: Sequence[Any], now: float
+    ) -> tuple[Any, float | None]:
+        """Return the root of a PIDF document, valid, and until when it holds.
+
+        None in place of the root where nothing is known. The contents of ``publications`` are
+        `sipproxy.presence.pidf.Document`; ``services`` are what the bindings say, each a
+        `sipproxy.presence.registration.Service`. ``now``, and the time that is returned, are wall
+        clock in seconds; None there, too, where nothing changes by itself. What is the same gives
+        the same document, and neither what is given nor what was returned is ever edited.
         """
 
 

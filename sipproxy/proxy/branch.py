@@ -127,8 +127,8 @@ class Branch:
                 copy.push(b"Record-Route", value)
         if flow.reliable and b"content-length" not in copy.names:
             copy.append(b"Content-Length", b"%d" % len(copy.body))  # step 9
-        via = (flow.via_transport, our.host, our.port, branch)
-        copy.insert(0, b"Via", b"SIP/2.0/%s %s:%d;branch=%s" % via)
+        via = (flow.via_transport, our.host, our.port, branch, our.params)
+        copy.insert(0, b"Via", b"SIP/2.0/%s %s:%d;branch=%s%s" % via)
         if copy.method == b"ACK":  # to a 2xx: it has no transaction (§17.1.1.3)
             flow.send(copy.encode())
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from twisted.logger import Logger
 from sipproxy.interfaces import ILocation, IResponseFilter
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
+from sipproxy.sip.names import METHODS
 from sipproxy.sip.response import error_response, make_response
+from sipproxy.sip.shown import shown
 
 if TYPE_CHECKING:
     from sipproxy.auth.peers import Peers
@@ -54,6 +57,7 @@ class Core:
         self.location: ILocation
         self.credentials: ICredentialStore
         self.response_filters: list[IResponseFilter] = []
+        self.answers: Counter[tuple[bytes, int]] = Counter()  # sent, by method and class
         self.log = Logger(namespace="sipproxy.proxy")
 
     def deadline(self) -> int:
@@ -101,10 +105,12 @@ class Core:
             for looks in self.response_filters:
                 looks.response(response, request)
         except Exception:
-            self.log.failure("a bug, met by {octets!r}", octets=response.encode())
+            self.log.failure("a bug, met by {message}", message=shown(response.encode()))
             if response.status < 200:
                 return None
             response = make_response(request, 500, self.layer.tag(request))
+        method = request.method
+        self.answers[method if method in METHODS else b"other", response.status // 100] += 1
         if server.path.reliable and b"content-length" not in response.names:
             response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14
         return response

@@ -1,11 +1,9 @@
-"""The account table in ``sipproxy.sqlite``: users and the secrets of their passwords."""
+"""The account table: users and the secrets of their passwords."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from zope.interface import implementer
@@ -14,15 +12,8 @@ from sipproxy.interfaces import ICredentialStore
 from sipproxy.sip.digest import ALGORITHMS, ha1
 from sipproxy.sip.grammar import unescape
 from sipproxy.sip.uri import canonical_host
+from sipproxy.store.schema import connect, create, transaction
 
-FILE = "sipproxy.sqlite"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS accounts (
-    user BLOB NOT NULL, domain BLOB NOT NULL,
-    md5 BLOB NOT NULL, sha256 BLOB NOT NULL, sha512_256 BLOB NOT NULL,
-    PRIMARY KEY (user, domain)
-) WITHOUT ROWID
-"""
 _COLUMNS = {"MD5": 0, "SHA-256": 1, "SHA-512-256": 2}
 Secrets = tuple[bytes, bytes, bytes]
 
@@ -45,20 +36,13 @@ def split_aor(text: str) -> tuple[bytes, bytes]:
 class AccountTable:
     """The table on disk. Passwords are not in it: one secret per algorithm is (RFC 7616 §3.4.2).
 
-    The file is the owner's alone (mode 0600). Raises `sqlite3.Error` where it cannot be used.
+    The file is the owner's alone (mode 0600). Raises OSError or
+    `DatabaseError` where it cannot be used.
     """
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path = directory / FILE
-        os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        with closing(self._open()) as database, database:
-            database.execute(_SCHEMA)
-
-    def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, timeout=5.0)
-        database.execute("PRAGMA journal_mode=WAL")
-        return database
+        self.path = create(directory)
+        connect(self.path).close()
 
     def put(self, aor: str, password: str, replace: bool) -> None:
         """Add an account, or with ``replace`` give an existing one another password."""
@@ -66,7 +50,7 @@ class AccountTable:
         if not password:
             raise AccountError("an empty password protects nothing: give one")
         secrets = [ha1(name, user, domain, password.encode()) for name in ALGORITHMS]
-        with closing(self._open()) as database, database:
+        with transaction(self.path) as database:
             known = self._count(database, user, domain)
             if known and not replace:
                 raise AccountError(f"{aor} exists: use `sipctl user passwd` to change its password")
@@ -76,10 +60,24 @@ class AccountTable:
                 "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", (user, domain, *secrets)
             )
 
+    def put_all(
+        self, accounts: Iterable[tuple[bytes, bytes, Secrets]], replace: bool
+    ) -> set[bytes]:
+        """Add accounts by their secrets, all or none; return who existed, and so was left alone."""
+        kept = set()
+        with transaction(self.path) as database:
+            for user, domain, secrets in accounts:
+                if not replace and self._count(database, user, domain):
+                    kept.add(user + b"@" + domain)
+                    continue
+                row = (user, domain, *secrets)
+                database.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", row)
+        return kept
+
     def delete(self, aor: str) -> None:
         """Delete an account; raises `AccountError` where there is none."""
         user, domain = split_aor(aor)
-        with closing(self._open()) as database, database:
+        with transaction(self.path) as database:
             if not self._count(database, user, domain):
                 raise AccountError(f"{aor} does not exist: see `sipctl user list`")
             database.execute("DELETE FROM accounts WHERE user = ? AND domain = ?", (user, domain))
@@ -94,7 +92,7 @@ class AccountTable:
 
     def rows(self) -> Iterator[tuple[bytes, Secrets]]:
         """Return every account's address-of-record with its secrets, in order."""
-        with closing(self._open()) as database:
+        with transaction(self.path) as database:
             for user, domain, *secrets in database.execute(
                 "SELECT user, domain, md5, sha256, sha512_256 FROM accounts ORDER BY domain, user"
             ):
@@ -124,7 +122,7 @@ class Accounts:
     def secret(self, aor: bytes, algorithm: str) -> bytes | None:
         """Return the HA1 of a user for an algorithm, or None."""
         secrets = self._secrets.get(aor)
-        return None if secrets is None else secrets[_COLUMNS[algorithm]]
+        return None if secrets is None else secrets[_COLUMNS[algorithm]] or None
 
 
 @implementer(ICredentialStore)

@@ -58,6 +58,7 @@ class TransactionLayer:
         self.user: ServerUser | None = None
         self.admit: Callable[[Request, Flow], int] | None = None
         self.turned_away = 0  # how many came beyond the limit
+        self.requests = dict.fromkeys([*sorted(METHODS), b"other"], 0)  # how many came, by method
         self._is_ours = is_ours
         self._limit = limit
         self._servers: dict[Hashable, ServerTransaction] = {}
@@ -66,6 +67,11 @@ class TransactionLayer:
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
+
+    @property
+    def servers(self) -> int:
+        """How many server transactions there are."""
+        return len(self._servers)
 
     @property
     def unanswered(self) -> int:
@@ -151,6 +157,8 @@ class TransactionLayer:
         if self.user is None:
             return
         machine = InviteServer if request.method == b"INVITE" else NonInviteServer
+        method = request.method
+        self.requests[method if method in self.requests else b"other"] += 1
         path = flow.reply_path(request.via)
         after = 0 if self.admit is None else self.admit(request, flow)
         if after == 0 and len(self._servers) >= self._limit:
@@ -175,20 +183,26 @@ class TransactionLayer:
         self, request: Request, branch: bytes, flow: Flow, user: ClientUser
     ) -> ClientTransaction:
         """Send a request whose topmost Via, with ``branch``, is in place."""
-        key = (branch, request.method)
-        client: ClientTransaction
-        if request.method == b"INVITE":
-            invite = InviteClient(
-                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
-            )
-            self._clients[key] = client = invite
-            invite.invite(request)
-        else:
-            client = NonInviteClient(
-                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
-            )
-            self._clients[key] = client
-            client.start()
+        if request.method != b"INVITE":
+            return self.send_octets(request.method, request.encode(), branch, flow, user)
+        key = (branch, b"INVITE")
+        client = InviteClient(
+            key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+        )
+        self._clients[key] = client
+        client.invite(request)
+        return client
+
+    def send_octets(
+        self, method: bytes, data: bytes, branch: bytes, flow: Flow, user: ClientUser
+    ) -> ClientTransaction:
+        """Send what is no INVITE, as it goes over the wire."""
+        key = (branch, method)
+        client = NonInviteClient(
+            key, data, flow, user, self.timers, self.wheel, self._forget_client
+        )
+        self._clients[key] = client
+        client.start()
         return client
 
     def cancel(self, client: ClientTransaction, user: ClientUser) -> None:

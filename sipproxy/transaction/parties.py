@@ -24,7 +24,7 @@ class Path(Protocol):
 
 
 class Place(Protocol):
-    """A host, in brackets where it is IPv6, and a port."""
+    """A host, in brackets where it is IPv6, a port, and what Via says besides."""
 
     @property
     def host(self) -> bytes:
@@ -33,6 +33,10 @@ class Place(Protocol):
     @property
     def port(self) -> int:
         """The port."""
+
+    @property
+    def params(self) -> bytes:
+        """Parameters of Via, each after a semicolon."""
 
 
 class Flow(Path, Protocol):

@@ -12,11 +12,15 @@ from sipproxy.transport.settings import Listen
 
 @dataclass(frozen=True, slots=True)
 class SentBy:
-    """What a listener writes of itself: a host, in brackets where it is IPv6, and a port."""
+    """What a listener writes of itself: a host, in brackets where it is IPv6, and a port.
+
+    ``params`` are those that Via has besides, each after a semicolon.
+    """
 
     transport: bytes
     host: bytes
     port: int
+    params: bytes = b""
 
     def __bytes__(self) -> bytes:
         return b"%s:%d" % (self.host, self.port)

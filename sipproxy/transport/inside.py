@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from sipproxy.sip.uri import Uri
@@ -11,6 +11,8 @@ from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen
 
 Address = IPv4Address | IPv6Address
+MOST = 1024  # addresses of which it is known whether they are this machine's
+KNOWN = 10.0  # seconds for which that is believed: the addresses of a machine change
 _THIS = {4: ip_network("0.0.0.0/8"), 6: ip_network("::/128")}  # RFC 1122 §3.2.1.3, 4291 §2.5.2
 
 
@@ -22,10 +24,14 @@ class Inside:
     us is served without one, and what does not would come back until its hops are used up.
     Addresses that mean this machine or this link (loopback, link-local, unspecified) are one only
     where a listener is on such an address itself, as in a laboratory, or where ``named``, the next
-    hops of the configuration, says so.
+    hops of the configuration, says so. ``seconds`` is the monotonic time.
     """
 
-    def __init__(self, listens: Iterable[Listen], named: Iterable[Uri]) -> None:
+    def __init__(
+        self, listens: Iterable[Listen], named: Iterable[Uri], seconds: Callable[[], float]
+    ) -> None:
+        self._seconds = seconds
+        self._known: dict[Address, tuple[float, bool]] = {}  # until when, and the answer
         self._listeners: set[tuple[Address, int]] = set()
         self._wildcards: set[tuple[int, int]] = set()
         self._is_open = False
@@ -48,11 +54,22 @@ class Inside:
         """Raise `Unreachable` for an address that no request may be sent to."""
         found = _unmapped(ip_address(address.partition("%")[0]))
         if (found, port) in self._listeners or (
-            (found.version, port) in self._wildcards and _is_local(found)
+            (found.version, port) in self._wildcards and self._is_local(found)
         ):
             raise Unreachable(f"{address}:{port} is ourselves")
         if not self._is_open and _is_inside(found) and (str(found), port) not in self._named:
             raise Unreachable(f"{address}:{port} is inside: a [[route]] that names it opens it")
+
+    def _is_local(self, address: Address) -> bool:
+        """Tell whether an address is one of this machine's; a socket for each request costs."""
+        now = self._seconds()
+        known = self._known.pop(address, None)
+        if known is None or known[0] <= now:
+            known = now + KNOWN, _is_local(address)
+            if len(self._known) >= MOST:
+                del self._known[next(iter(self._known))]
+        self._known[address] = known
+        return known[1]
 
 
 def _unmapped(address: Address) -> Address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from socket import AF_INET6, inet_ntop
@@ -49,11 +50,45 @@ class Hosts:
         return self._addresses.get(name, [])
 
 
+class Slots:
+    """The questions that may be under way, shared by the domains that they are about.
+
+    A domain, the last two labels of a name, is given one while it holds fewer than are free: names
+    that nobody answers for take up half of the slots, however many of them somebody makes, and a
+    domain that holds none gets the last. Strangers may share two labels (co.uk), and share by three
+    what these may still have; three alone would be no bound, for anybody makes up a third.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._held: Counter[tuple[str, ...]] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def take(self, name: str) -> bool:
+        """Take one for a question about a name; tell whether there was one."""
+        two, three = _domains(name)
+        if self._held[three] >= self._free - self._held[two]:
+            return False
+        self._free -= 1
+        self._held.update((two, three))
+        return True
+
+    def give_back(self, name: str) -> None:
+        """Undo `take`."""
+        self._free += 1
+        for domain in _domains(name):
+            self._held[domain] -= 1
+            if not self._held[domain]:
+                del self._held[domain]
+
+
 class Names:
     """Answers from the cache, or by ``lookup``, which is given a name and a type of record.
 
     ``seconds`` is the monotonic time. The cache holds ``settings.cache`` answers; beyond that the
-    oldest goes. As many as ``settings.queries`` questions are under way at once.
+    oldest goes. As many as ``settings.queries`` questions are under way at once, shared by domains.
     """
 
     def __init__(self, reactor: Any, settings: Dns, lookup: Callable[[str, int], Any]) -> None:
@@ -62,6 +97,7 @@ class Names:
         self._lookup = lookup
         self._cache: dict[Key, tuple[float, Answer]] = {}
         self._asking: dict[Key, list[Deferred[Values]]] = {}
+        self._slots = Slots(settings.queries)
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -79,7 +115,7 @@ class Names:
         if key in self._asking:
             self._asking[key].append(waiting)
             return waiting
-        if len(self._asking) >= self._settings.queries:
+        if not self._slots.take(name):
             return fail(Unreachable(f"{name}: too many DNS queries at once"))
         self._asking[key] = [waiting]
         found = Deferred.fromCoroutine(self._find(name, kind))
@@ -105,6 +141,7 @@ class Names:
             if len(self._cache) >= self._settings.cache:
                 del self._cache[next(iter(self._cache))]
             self._cache[key] = (self._reactor.seconds() + answer.seconds, answer)
+        self._slots.give_back(key[0])
         for waiting in self._asking.pop(key):
             _told(answer).chainDeferred(waiting)
 
@@ -145,6 +182,12 @@ def too_slow(name: str) -> Callable[[Any, float], Any]:
         raise Unreachable(f"{name}: nothing from the DNS within {seconds:g} s")
 
     return end
+
+
+def _domains(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the last two labels of a name, and the last three, one of them perhaps empty."""
+    labels = ("", "", *name.split("."))
+    return labels[-2:], labels[-3:]
 
 
 def _told(answer: Answer) -> Deferred[Values]:

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,16 @@ class Network:
     @property
     def fullness(self) -> float:
         """How full the fullest UDP receive queue is, of 1."""
-        return max((endpoint.fullness for endpoint in self._endpoints), default=0.0)
+        return max((endpoint.datagrams.fullness for endpoint in self._endpoints), default=0.0)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many datagrams found no room in the kernel, on their way in and out."""
+        all_of_them = [endpoint.datagrams for endpoint in self._endpoints]
+        return {
+            "in": sum(datagrams.dropped for datagrams in all_of_them),
+            "out": sum(datagrams.unsent for datagrams in all_of_them),
+        }
 
     # Surroundings of a connection
 
@@ -313,7 +323,8 @@ class Network:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for one, our in self._listeners:
             if one.family == family and our.transport == transport:
-                return our
+                # Who knows us by our certificate may come back this way (RFC 5923 §8.1).
+                return replace(our, params=b";alias") if transport == b"TLS" else our
         ours = [our for _, our in self._listeners] + [e.sent_by for e in self._endpoints]
         return SentBy(transport, ours[0].host, ours[0].port)
 

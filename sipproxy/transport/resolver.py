@@ -57,6 +57,11 @@ class Resolver:
         self._names = Names(reactor, settings, lookup or Lookup(reactor, settings))
         self._hosts = hosts or Hosts(reactor)
 
+    @property
+    def kept(self) -> int:
+        """How many answers of the DNS are kept."""
+        return len(self._names)
+
     def hops(self, uri: Uri, means: Means) -> list[Hop] | Deferred[list[Hop]]:
         """Return the hops of a URI, one or more, at once where its host is numeric.
 

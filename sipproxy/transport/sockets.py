@@ -46,10 +46,15 @@ def bind_all(listens: Iterable[Listen]) -> list[Bound]:
 
 
 def bind(listen: Listen) -> Bound:
-    """Bind one listener; a stream listens too, for bind alone misses a port that is taken."""
-    version = ip_address(listen.address).version
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    stream = listen.transport != "udp"
+    """Bind one listener; raises OSError."""
+    sock = bound_socket(listen.address, listen.port, listen.transport != "udp")
+    port: int = sock.getsockname()[1]
+    return Bound(msgspec.structs.replace(listen, port=port), sock, sock.family)
+
+
+def bound_socket(address: str, port: int, stream: bool) -> socket.socket:
+    """Bind a socket; a stream listens too, for bind alone misses a port that is taken."""
+    family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
@@ -57,14 +62,13 @@ def bind(listen: Listen) -> Bound:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if stream:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((listen.address, listen.port))
+        sock.bind((address, port))
         if stream:
             sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
-    port: int = sock.getsockname()[1]
-    return Bound(msgspec.structs.replace(listen, port=port), sock, family)
+    return sock
 
 
 def room(wanted: int) -> int:

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from sipproxy.sip.framing import PING, PONG, Framer
 from sipproxy.sip.parser import BadMessage
+from sipproxy.sip.shown import shown
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.settings import Limits
 
@@ -204,7 +205,8 @@ class StreamFlow(TwistedProtocol):
                 self._unused = None
                 self.surroundings.receiver.framed(frame, self)
         except Exception:
-            self._log.failure("a message on {flow}: {frame!r}", flow=self, frame=frame)
+            message = shown(frame) if isinstance(frame, bytes) else "no message"
+            self._log.failure("a bug, on {flow}, met by {message}", flow=self, message=message)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The connection has ended: whoever relies on it is told."""

@@ -22,8 +22,8 @@ _UNDERSTOOD = frozenset((0x01, 0x06, 0x08, 0x09, 0x0A, 0x14, 0x15, 0x20))
 def answer(data: bytes, address: tuple[Any, ...]) -> bytes | None:
     """Return the answer to a datagram from a socket address, or None for what deserves none.
 
-    An answer goes to a Binding request, well-formed and with the magic cookie (RFC 5389 §7.3). It
-    is hardly longer than what asked for it.
+    An answer goes to a Binding request, well-formed and with the magic cookie (RFC 5389 §7.3). One
+    that refuses is never longer than what asked for it, whose source may be forged.
     """
     if len(data) < _HEADER.size or len(data) % 4:
         return None
@@ -40,7 +40,7 @@ def answer(data: bytes, address: tuple[Any, ...]) -> bytes | None:
     except ValueError:
         return None
     if unknown:  # §7.3.1
-        return _unknown(unknown, transaction)
+        return _unknown(unknown, transaction, len(data))
     mapped = _attribute(_XOR_MAPPED_ADDRESS, _xored(address, transaction))
     return _message(_RESPONSE, transaction, mapped)
 
@@ -71,12 +71,19 @@ def _xored(address: tuple[Any, ...], transaction: bytes) -> bytes:
     return struct.pack("!BBH", 0, code, port ^ _COOKIE >> 16) + packed
 
 
-def _unknown(names: list[int], transaction: bytes) -> bytes:
-    """Return the 420 that names the attributes we do not know (§7.3.1, §15.6, §15.9)."""
-    code = struct.pack("!HBB", 0, 4, 20) + b"Unknown Attribute"
-    listed = struct.pack(f"!{len(names[:8])}H", *names[:8])
-    attributes = _attribute(_ERROR_CODE, code) + _attribute(_UNKNOWN_ATTRIBUTES, listed)
-    return _message(_ERROR, transaction, attributes)
+def _unknown(names: list[int], transaction: bytes, most: int) -> bytes | None:
+    """Return the 420 that names the attributes we do not know (§7.3.1, §15.6, §15.9).
+
+    Its reason phrase is left out where it would be longer than ``most``; where it is even so, there
+    is none: a request of a few octets that we cannot serve is no client's of ours.
+    """
+    listed = _attribute(_UNKNOWN_ATTRIBUTES, struct.pack(f"!{len(names)}H", *names))
+    for reason in (b"Unknown Attribute", b""):
+        code = _attribute(_ERROR_CODE, struct.pack("!HBB", 0, 4, 20) + reason)
+        refusal = _message(_ERROR, transaction, code + listed)
+        if len(refusal) <= most:
+            return refusal
+    return None
 
 
 def _attribute(name: int, value: bytes) -> bytes:

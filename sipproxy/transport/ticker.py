@@ -23,6 +23,7 @@ class Ticker:
         self._began: float = reactor.seconds()
         self._call: Any = None
         self._due = 0.0
+        self.lag = 0.0  # seconds that ticks were late, all together
         self.ticked: Callable[[float], None] = lambda late: None
 
     @staticmethod
@@ -51,6 +52,7 @@ class Ticker:
         now = self._reactor.seconds()
         late = now - self._due
         self._book(now)
+        self.lag += max(late, 0.0)
         self.ticked(late)
         self._wheel.advance(int((now - self._began) / TICK))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
-from sipproxy.ctl import check, main
+from sipproxy.ctl import check, command, main
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.socket import NotRunning, Refused
 from sipproxy.store.accounts import Accounts, AccountTable
+from sipproxy.store.schema import DatabaseError
 from sipproxy.testing import CONFIG, FakeServer
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.sockets import BindError
@@ -34,7 +34,7 @@ class WithCommand(SynchronousTestCase):
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.node: Any = None
         self.refuses: str | None = None
-        self.patch(main, "ask", self.ask)
+        self.patch(command, "ask", self.ask)
         self.patch(check, "ask", self.ask)
 
     def ask(self, directory: Path, command: str, **arguments: Any) -> Any:
@@ -162,25 +162,33 @@ class Users(WithCommand):
         line = self.fails("user", "add", ALICE, "--password", "x")
         self.assertEqual(line, "sipctl: elsewhere")
 
+    def test_import(self) -> None:
+        file = self.home / "subscribers.csv"
+        file.write_text("username,domain,password\ncarol,example.test,x\nbroken\n")
+        result = self.type("user", "import", str(file))
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("line 3: it has no username, or no domain", result.output)
+        self.assertTrue(self.accounts().known(b"carol@example.test"))
+        self.assertEqual(self.asked, [("reload-accounts", {})])
+
     def test_a_database_that_is_none(self) -> None:
         (self.home / "var").mkdir()
         (self.home / "var" / "sipproxy.sqlite").write_text("no database, by far not one")
         file = self.home.resolve() / "var" / "sipproxy.sqlite"
-        remedy = "restore it from a backup, or move it away and add the accounts anew"
+        remedy = "restore a copy, or move it away and begin anew"
         for words in (("list",), ("del", ALICE), ("add", ALICE, "--password", "x")):
             line = self.fails("user", *words)
-            self.assertEqual(line, f"sipctl: {file}: file is not a database; {remedy}")
+            expected = f"{file} is damaged (file is not a database): {remedy}"
+            self.assertEqual(line, f"sipctl: {expected}")
 
     def test_a_database_that_is_busy(self) -> None:
         def busy(directory: Path) -> AccountTable:
-            raise sqlite3.OperationalError("database is locked")
+            raise DatabaseError("it is locked by another process")
 
         self.patch(main, "AccountTable", busy)
-        remedy = "see who has it open, that it can be written, and that the disk is not full"
         for words in (("list",), ("del", ALICE)):
             line = self.fails("user", *words)
-            file = self.home.resolve() / "var" / "sipproxy.sqlite"
-            self.assertEqual(line, f"sipctl: {file}: database is locked; {remedy}")
+            self.assertEqual(line, "sipctl: it is locked by another process")
 
     def test_a_data_directory_that_is_none(self) -> None:
         (self.home / "var").write_text("a file")
@@ -192,8 +200,8 @@ class Looking(WithCommand):
     """``sipctl status`` and ``sipctl bindings``."""
 
     def test_no_server(self) -> None:
-        for command in ("status", "bindings"):
-            line = self.fails(command)
+        for word in ("status", "bindings"):
+            line = self.fails(word)
             self.assertEqual(line, "sipctl: no server answers in var: it is not there")
 
     def test_status(self) -> None:

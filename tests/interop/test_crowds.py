@@ -37,7 +37,7 @@ SLOW = int(os.environ.get("SIPPROXY_CROWD", "1000"))
 GOOD = 100
 SECONDS = 3.0  # that a measurement takes
 NOISE = 0.005  # seconds that a median may grow beside its double
-TRIES = 3  # the machine is shared
+MORE = 1  # measurements where one fails: the machine is shared
 KEPT = 1  # KiB that a further crowd may leave for each of its connections, which take several
 OPEN = "[auth]\nrequired = false\n[transactions]\nlinger = 1\n"
 
@@ -116,7 +116,7 @@ class SlowTests(CrowdCase):
     """Connections that write an octet a second."""
 
     kind = "slow"
-    kept = KEPT
+    crowds = 2  # the last of them finds what the one before it has left
 
     @property
     def port(self) -> int:
@@ -135,15 +135,15 @@ class SlowTests(CrowdCase):
         good = self.crowd("pairs", GOOD)
         seen, memory = [], []
         good.measure(SECONDS)
-        for _ in range(TRIES):
+        for _ in range(self.crowds + MORE):
             before, during = self.compared(good)
             memory.append(self.resident())
             seen.append((before["median"], during["median"]))
-            if during["median"] <= 2 * before["median"] + NOISE and len(seen) > 1:
+            if during["median"] <= 2 * before["median"] + NOISE and len(seen) >= self.crowds:
                 break
         else:
             self.fail(f"medians of seconds before and during: {seen}")
-        self.assertLessEqual(memory[-1], memory[0] + self.kept * SLOW, memory)
+        self.assertLessEqual(memory[-1], memory[self.crowds - 2] + KEPT * SLOW, memory)
 
     def is_over(self) -> bool:
         """Tell whether the slow ones have gone, and nothing lingers."""
@@ -169,8 +169,8 @@ class HandshakeTests(SlowTests):
     """Handshakes that are half open, and go on by an octet a second."""
 
     kind = "hello"
+    crowds = 4  # the first ones spread over what the allocator has got for one
     port = 0
-    kept = 24  # cycles of a handshake, some 60 KiB of OpenSSL's, wait for the collector
 
     def setUp(self) -> None:
         """Let the server listen for TLS, too."""

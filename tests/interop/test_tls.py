@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import TestCase
 
 from sipproxy.ctl.client import unverified
+from sipproxy.ctl.socket import ask
 from tests.authority import Authority, dns
 from tests.interop.federation import registered, route, server, tls_listen
 from tests.interop.processes import Server, directory, free_port, sipctl
@@ -42,6 +43,13 @@ class PairTests(TestCase):
             arrived = sender.deliver(receiver, f"Grüße ✓ von {sender.aor}")
             transports = [value.partition(b" ")[0] for value in arrived.values(b"via")]
             self.assertEqual(transports, [b"SIP/2.0/TLS"] * 3)
+
+    def test_one_connection(self) -> None:
+        """What comes back takes the connection that is there already (RFC 5923)."""
+        for sender, receiver in ((self.alice, self.bob), (self.bob, self.alice)):
+            sender.deliver(receiver, "hello")
+        counts = [ask(one.place / "var", "status")["connections"] for one in (self.a, self.b)]
+        self.assertEqual(counts, [2, 2])  # the user's, and the one between the servers
 
     def test_sips(self) -> None:
         """sips reaches a sips contact of the other domain, and nobody else."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -237,6 +239,16 @@ class SendingTest(TableCase):
             self.assertTrue(self.server.node.identity.is_us(address.uri))
             self.assertIn(b"lr", address.uri.params)
             self.assertNotIn(b"transport", address.uri.params)
+
+    @rows({"nothing": b"", "alias": b";alias"})
+    def test_via_says_what_its_flow_does(self, params: bytes) -> None:
+        """RFC 5923 §8.1: the connection may ask to be used the other way, too."""
+        peer = self.server.client("198.51.100.7")
+        peer.flow.sent_by = replace(peer.flow.sent_by, params=params)
+        self.send()
+        self.assertEqual(b"alias" in peer.received[0].via.params, bool(params))
+        peer.answer(200)
+        self.assertEqual(self.statuses, [200])
 
     @rfc(3261, "18.1.2", "a response whose topmost Via is not ours is discarded")
     def test_response_with_another_sent_by(self) -> None:

@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import permutations
 
+from zope.interface import implementer
+
+from sipproxy.interfaces import IResponseFilter
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.response import make_response
 from sipproxy.testing import FakeClient, FakeServer
@@ -316,3 +319,30 @@ class InTurnTest(RaceCase):
     def test_order(self, steps: str) -> None:
         self.call(0.9, 0.1)
         self.plays(steps)
+
+
+@implementer(IResponseFilter)
+class NoRinging:
+    """A response filter with a bug, which 180 meets."""
+
+    def response(self, response: Response, request: Request) -> None:
+        """Let all else pass."""
+        if response.status == 180:
+            raise KeyError("x")
+
+
+class FilteredTest(RaceCase):
+    """What a broken response filter does to a call: nobody knows what it was to hide."""
+
+    @rows(
+        {
+            "answered": "a180 >; a183 > 183; a200 > 200",
+            "refused": "a180 >; a486 > 486 a.ACK",
+            "cancelled": "a180 >; cancel > ok a.CANCEL; a487 > 487 a.ACK",
+        }
+    )
+    def test_a_180_is_dropped(self, steps: str) -> None:
+        self.server.node.core.response_filters.append(NoRinging())
+        self.call(1)
+        self.plays(steps)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)

@@ -13,13 +13,13 @@ from zope.interface.verify import verifyObject
 from sipproxy.interfaces import ICredentialStore
 from sipproxy.sip.digest import ha1
 from sipproxy.store.accounts import (
-    FILE,
     AccountError,
     Accounts,
     AccountTable,
     Everybody,
     split_aor,
 )
+from sipproxy.store.schema import FILE, DatabaseError
 
 ALICE = "alice@example.test"
 ADDRESSES = {
@@ -130,7 +130,7 @@ class Table(WithTable):
 
     def test_a_file_that_is_no_database(self) -> None:
         (self.directory / FILE).write_text("not a database, by far not one")
-        self.assertRaises(sqlite3.Error, AccountTable, self.directory)
+        self.assertRaises(DatabaseError, AccountTable, self.directory)
 
     def test_a_directory_that_cannot_be(self) -> None:
         (self.directory / "file").write_text("")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from twisted.internet import reactor
+from twisted.internet.task import Clock
+
 from sipproxy.sip.uri import parse_uri
-from sipproxy.transport.inside import Inside
+from sipproxy.transport import inside
+from sipproxy.transport.inside import KNOWN, MOST, Address, Inside
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen
 from tests.sip.tables import TableCase, rows
@@ -54,7 +58,7 @@ class InsideTest(TableCase):
     def test_refused(
         self, listens: tuple[Listen, ...], address: str, port: int, why: str | None
     ) -> None:
-        inside = Inside(listens, NAMED)
+        inside = Inside(listens, NAMED, Clock().seconds)
         if why is None:
             inside.refuse(address, port)
         else:
@@ -62,12 +66,61 @@ class InsideTest(TableCase):
             self.assertIn(why, str(error))
 
 
+class ThisMachineTest(TableCase):
+    """Whether an address is this machine's is asked of the kernel, not once for each request."""
+
+    def setUp(self) -> None:
+        self.asked: list[str] = []
+        self.ours: set[str] = set()
+        self.patch(inside, "_is_local", self.is_local)
+        self.clock = Clock()
+        self.inside = Inside(WILDCARD, (), self.clock.seconds)
+
+    def is_local(self, address: Address) -> bool:
+        """Be the kernel."""
+        self.asked.append(str(address))
+        return str(address) in self.ours
+
+    def is_ours(self, address: str) -> bool:
+        try:
+            self.inside.refuse(address, 5060)
+        except Unreachable:
+            return True
+        return False
+
+    def test_once(self) -> None:
+        for _ in range(3):
+            self.assertFalse(self.is_ours("192.0.2.7"))
+        self.assertEqual(self.asked, ["192.0.2.7"])
+
+    def test_addresses_come_and_go(self) -> None:
+        self.assertFalse(self.is_ours("192.0.2.7"))
+        self.ours.add("192.0.2.7")
+        self.clock.advance(KNOWN)
+        self.assertTrue(self.is_ours("192.0.2.7"))
+        self.ours.clear()
+        self.clock.advance(KNOWN - 1)
+        self.assertTrue(self.is_ours("192.0.2.7"))
+        self.clock.advance(1)
+        self.assertFalse(self.is_ours("192.0.2.7"))
+
+    def test_bounded(self) -> None:
+        """Who is asked for most lately is known, however many others there are."""
+        for number in range(2 * MOST):
+            self.is_ours(f"2001:db8::{number:x}")
+            self.is_ours(f"198.51.{number >> 8}.{number & 255}")
+            self.is_ours("192.0.2.7")
+            self.assertLessEqual(len(self.inside._known), MOST)
+        self.assertEqual(self.asked.count("192.0.2.7"), 1)
+        self.assertEqual(len(self.asked), 2 * MOST + 1)  # of IPv6 there is no listener
+
+
 class OnTheWayTest(SiteCase):
     """A network asks for each next hop, by whatever way it was found."""
 
     async def test_ourselves(self) -> None:
         server = self.site()
-        server.network.refuse = Inside(server.listens, ()).refuse
+        server.network.refuse = Inside(server.listens, (), reactor.seconds).refuse
         for transport in ("udp", "tcp"):
             port = server.port(transport)
             for uri in (f"sip:{FOUR}:{port}", f"sip:x.test:{port};maddr={FOUR}"):
@@ -80,14 +133,14 @@ class OnTheWayTest(SiteCase):
     async def test_a_large_request(self) -> None:
         """Neither by TCP, nor by UDP after all."""
         server = self.site()
-        server.network.refuse = Inside(server.listens, ()).refuse
+        server.network.refuse = Inside(server.listens, (), reactor.seconds).refuse
         with self.assertRaises(Unreachable):
             await self.reached(server, f"sip:{FOUR}:{server.port('udp')}", 5000)
 
     async def test_a_service_of_this_machine(self) -> None:
         """No octet reaches it."""
         server, service, plain = self.site(), self.listener(), self.udp()
-        server.network.refuse = Inside(PUBLIC, ()).refuse
+        server.network.refuse = Inside(PUBLIC, (), reactor.seconds).refuse
         tcp, udp = service.getsockname()[1], plain.getsockname()[1]
         for uri in (f"sip:{FOUR}:{tcp};transport=tcp", f"sip:{FOUR}:{udp}"):
             with self.assertRaises(Unreachable):
@@ -98,7 +151,7 @@ class OnTheWayTest(SiteCase):
     async def test_a_peer_that_has_connected(self) -> None:
         """The connection that somebody has opened to us is no way into anything."""
         server = self.site()
-        server.network.refuse = Inside(PUBLIC, ()).refuse
+        server.network.refuse = Inside(PUBLIC, (), reactor.seconds).refuse
         client = self.connect(FOUR, server.port("tcp"))
         await self.until(lambda: server.network.connections)
         flow = server.reach(f"sip:{FOUR}:{client.getsockname()[1]};transport=tcp")
@@ -113,7 +166,7 @@ class OnTheWaySixTest(SiteCase):
 
     async def test_ourselves(self) -> None:
         server = self.site(*self.listens())
-        server.network.refuse = Inside(server.listens, ()).refuse
+        server.network.refuse = Inside(server.listens, (), reactor.seconds).refuse
         with self.assertRaises(Unreachable):
             await self.reached(server, f"sip:[::ffff:{FOUR}]:{server.port('udp')}")
         with self.assertRaises(Unreachable):

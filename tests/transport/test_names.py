@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.names import dns
 
 from sipproxy.transport.hops import Unreachable
-from sipproxy.transport.names import MOST_RECORDS, NAPTR, SRV, A, Hosts, Names
+from sipproxy.transport.names import MOST_RECORDS, NAPTR, SRV, A, Hosts, Names, Slots
 from sipproxy.transport.settings import Dns
 from tests.sip.tables import TableCase, rows
 from tests.transport.zones import FakeDns, zone
@@ -219,6 +219,88 @@ class AskingTest(NamesCase):
         problem = self.failureResultOf(found, Unreachable).value
         self.assertEqual(str(problem), "one.test: nothing from the DNS within 10 s")
         self.assertEqual((self.names._asking, self.clock.getDelayedCalls()), ({}, []))
+
+
+class SharesTest(TableCase):
+    """Who asks for names that nobody answers for leaves slots to those who ask for others."""
+
+    MOST = 240
+
+    def setUp(self) -> None:
+        self.slots = Slots(self.MOST)
+
+    def most(self, pattern: str) -> int:
+        """Take as many as there are for names of a pattern."""
+        return sum(self.slots.take(pattern.format(number)) for number in range(2 * self.MOST))
+
+    @rows(
+        {
+            "hosts": ("h{}.evil.test", 120),
+            "one host": ("h.evil.test", 80),
+            "the domain itself": ("evil.test", 80),
+            "labels": ("a.b{}.c.evil.test", 80),
+            "labels all over": ("a.b.c{}.evil.test", 120),
+            "below what many share": ("h{}.evil.co.test", 80),
+        }
+    )
+    def test_one_domain(self, pattern: str, most: int) -> None:
+        self.assertEqual(self.most(pattern), most)
+        self.assertTrue(self.slots.take("good.test"))
+
+    def test_two_domains(self) -> None:
+        """One after the other takes half of what is left."""
+        self.assertEqual([self.most(name) for name in ("h{}.a.test", "h{}.b.test")], [120, 60])
+        self.assertTrue(self.slots.take("good.test"))
+
+    def test_two_domains_below_what_many_share(self) -> None:
+        taken = [self.most(name) for name in ("h{}.a.co.test", "h{}.b.co.test")]
+        self.assertEqual(taken, [80, 27])
+        self.assertTrue(self.slots.take("h.good.co.test"))
+        self.assertTrue(self.slots.take("good.test"))
+
+    def test_who_holds_none_gets_the_last(self) -> None:
+        """As many as there are domains are served at once, and no more than that."""
+        self.assertEqual(self.most("{}.test"), self.MOST)
+        self.assertFalse(self.slots.take("good.test"))
+        self.slots.give_back("7.test")
+        self.assertTrue(self.slots.take("good.test"))
+
+    def test_given_back(self) -> None:
+        """Nothing is kept of it."""
+        names = [f"h{number}.a.test" for number in range(50)]
+        for _ in range(10):
+            self.assertTrue(all(self.slots.take(name) for name in names))
+            for name in names:
+                self.slots.give_back(name)
+        self.assertEqual(len(self.slots), 0)
+        self.assertEqual(self.most("h{}.a.test"), 120)
+
+
+class StarvedTest(NamesCase):
+    """The same by the questions of senders."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.dns.waits = True
+        self.found = [self.names.ask(f"h{n}.evil.test", A) for n in range(256)]
+
+    def test_others_get_theirs(self) -> None:
+        """256 names of one domain, which never answers: half of them are not asked for."""
+        self.assertEqual(len(self.dns.asked), 128)
+        for found in self.found[128:]:
+            problem = self.failureResultOf(found, Unreachable).value
+            self.assertIn("too many DNS queries", str(problem))
+        self.dns.waits = False
+        self.assertEqual(self.values("one.test"), ("198.51.100.7", "198.51.100.8"))
+
+    def test_afterwards(self) -> None:
+        """Each question gives its slot back, answered or not."""
+        self.clock.advance(10)
+        for found in self.found:
+            self.failureResultOf(found, Unreachable)
+        self.assertEqual(len(self.names._slots), 0)
+        self.dns.waits = False
+        self.assertEqual(self.values("h1000.evil.test"), ())
 
 
 class HostsTest(TableCase):

@@ -79,18 +79,49 @@ class AnswerTest(TableCase):
     def test_dropped(self, data: bytes) -> None:
         self.assertIsNone(answer(data, FOUR))
 
-    def test_unknown_attributes(self) -> None:
+    @rows(
+        {
+            "a value": (attribute(0x0024, bytes(48)), b"Unknown Attribute", [0x24]),
+            "several": (
+                attribute(0x0024, bytes(30)) + SOFTWARE + attribute(0x0033, b""),
+                b"Unknown Attribute",
+                [0x24, 0x33],
+            ),
+            "short": (attribute(0x0024, bytes(12)), b"", [0x24]),
+            "short ones": (attribute(0x0024, b"") * 6, b"", [0x24] * 6),
+            "many": (
+                b"".join(attribute(name, b"") for name in range(0x100, 0x180)),
+                b"Unknown Attribute",
+                list(range(0x100, 0x180)),
+            ),
+        }
+    )
+    def test_unknown_attributes(self, attributes: bytes, reason: bytes, names: list[int]) -> None:
         """RFC 5389 §7.3.1: 420, naming the ones that must be understood."""
-        response = answer(request(ID, attribute(0x0024, b"") + attribute(0x0033, b"x")), FOUR)
-        assert response is not None
-        self.assertEqual((response[:2], response[8:20]), (b"\1\x11", ID))
-        self.assertIn(b"\0\x09\0\x15\0\0\4\x14Unknown Attribute", response)
-        self.assertTrue(response.endswith(b"\0\x0a\0\4\0\x24\0\x33"))
+        asked = request(ID, attributes)
+        listed = attribute(0x000A, b"".join(struct.pack("!H", name) for name in names))
+        body = attribute(0x0009, b"\0\0\4\x14" + reason) + listed
+        head = struct.pack("!HHI", 0x0111, len(body), 0x2112A442)
+        self.assertEqual(answer(asked, FOUR), head + ID + body)
+        self.assertLessEqual(len(head + ID + body), len(asked))
 
-    def test_nothing_is_made_much_of(self) -> None:
-        """A forged source gets hardly more than was sent."""
-        many = b"".join(attribute(name, b"") for name in range(0x100, 0x300))
-        self.assertLess(len(answer(request(ID, many), FOUR) or b""), 80)
+    @rows(
+        {
+            "one": attribute(0x0024, b""),
+            "one with a value": attribute(0x0024, bytes(8)),
+            "five": attribute(0x0024, b"") * 5,
+        }
+    )
+    def test_unknown_attributes_of_too_few_octets(self, attributes: bytes) -> None:
+        """A forged source gets nothing where a refusal would be more than was sent."""
+        self.assertIsNone(answer(request(ID, attributes), FOUR))
+
+    @settings(derandomize=True, deadline=None, max_examples=300)
+    @given(st.lists(st.tuples(st.integers(0, 0xFFFF), st.binary(max_size=40)), max_size=40))
+    def test_no_refusal_is_longer_than_its_request(self, found: list[tuple[int, bytes]]) -> None:
+        asked = request(ID, b"".join(attribute(name, value) for name, value in found))
+        refusal = answer(asked, FOUR) or b""
+        self.assertTrue(refusal[:2] != b"\1\x11" or len(refusal) <= len(asked))
 
     @settings(derandomize=True, deadline=None, max_examples=300)
     @given(st.binary(max_size=60), st.booleans())

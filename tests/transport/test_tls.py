@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import select
+import socket
 import ssl
 import weakref
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from sipproxy.sip.response import make_response
 from sipproxy.transport.certificates import SIP_DOMAIN, CertificateError, NextHop, parse_uri
@@ -399,6 +404,12 @@ class ServerTests(TlsCase):
         await self.until(filled)
         self.assertEqual(a.network.connections, 0)
 
+    def test_no_room_for_who_is_silent(self) -> None:
+        """OpenSSL keeps 32 KiB for the records of each connection, unless told not to."""
+        a = self.tls("a.test")
+        context = a.network.contexts.server(a.listens[0])
+        self.assertTrue(context.set_mode(0) & SSL.MODE_RELEASE_BUFFERS)
+
     async def test_stop_amid_a_handshake(self) -> None:
         """The network closes what is no flow yet."""
         a = self.tls("a.test")
@@ -525,6 +536,23 @@ class ReuseTests(TlsCase):
         a, b, flow = await self.requested(b";alias", "none")
         self.assertIsNot(await self.reached(a, self.uri(b, "b.test")), flow)
 
+    async def test_our_alias(self) -> None:
+        """§8.1: we ask for it where we connect, and listen for TLS ourselves."""
+        a, b, flow = await self.pair()
+        ours = flow.sent_by
+        self.assertEqual((ours.port, ours.params), (b.port("tls"), b";alias"))
+        b.send(flow)
+        await self.until(lambda: a.flows)
+        self.assertEqual(a.flows[0].sent_by.params, b"")
+
+    async def test_no_alias_of_ours(self) -> None:
+        """Nobody could connect to what has no listener, nor know who it is without TLS."""
+        a = self.tls("a.test")
+        tcp = self.site(contexts=Contexts([], Tls(ca="ca.pem"), self.place))
+        self.assertEqual((await self.reached(tcp, self.uri(a))).sent_by.params, b"")
+        uri = f"sip:{FOUR}:{tcp.port('tcp')};transport=tcp"
+        self.assertEqual((await self.reached(a, uri)).sent_by.params, b"")
+
     async def test_closed(self) -> None:
         """§8.2: what is gone is made anew."""
         a, b, flow = await self.requested(b";alias")
@@ -556,3 +584,134 @@ class CycleTests(TlsCase):
             del flow
             await self.until(lambda: not a.network.connections and not b.network.connections)
         await self.until(lambda: not any(flow() for flow in flows))
+
+
+class LeavingTests(TlsCase):
+    """A TLS that ends as it should not leaves nothing of OpenSSL's to the collector, either.
+
+    What Twisted would keep is known by `_tlsShutdownFinished`, which is private to it: should that
+    be called no more, or with something else, these tests tell.
+    """
+
+    HELLO = bytes.fromhex("1603010200010001fc0303")  # the begin of one
+    ALERT = bytes.fromhex("15030300020228")  # handshake_failure
+
+    async def leaves_nothing(self, connection: Callable[[], Awaitable[Any]]) -> None:
+        """Make connections one after another; the collector, could it run, would find nothing."""
+        await connection()
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        before = kept()
+        for _ in range(20):
+            await connection()
+        await self.until(lambda: kept() <= before)
+
+    async def accepting(self, say: Callable[[TlsClient], Awaitable[Any]], **limits: Any) -> None:
+        """Let clients connect, say something, and be gone."""
+        a = self.tls("a.test", **limits)
+        context = ssl.create_default_context(cafile=str(self.place / "ca.pem"))
+        context.check_hostname = False
+
+        async def connection() -> None:
+            client = TlsClient(self, a, context)
+            await self.until(lambda: a.network.connections)
+            await say(client)
+            await self.until(lambda: not a.network.connections)
+            client.tls.close()
+
+        await self.leaves_nothing(connection)
+
+    async def connecting(self, octets: bytes, **limits: Any) -> None:
+        """Connect to a peer that says something and hangs up, which it does not if it is mute."""
+        listening, b = self.listener(), self.tls("b.test", **limits)
+        uri = f"sips:a.test:{listening.getsockname()[1]};maddr={FOUR}"
+
+        async def connection() -> None:
+            found = b.reach(uri)
+            plain = await self.accepted(listening)
+            if not limits:
+                plain.send(octets)
+                plain.close()
+            await self.assertFailure(found, Unreachable)
+
+        await self.leaves_nothing(connection)
+
+    async def test_nothing_said(self) -> None:
+        async def say(client: TlsClient) -> None:
+            client.tls.close()
+
+        await self.accepting(say)
+
+    async def test_half_a_hello(self) -> None:
+        async def say(client: TlsClient) -> None:
+            socket.socket.send(client.tls, self.HELLO)
+            client.tls.close()
+
+        await self.accepting(say)
+
+    async def test_half_a_hello_for_too_long(self) -> None:
+        async def say(client: TlsClient) -> None:
+            socket.socket.send(client.tls, self.HELLO)
+
+        await self.accepting(say, handshake=0.1)
+
+    async def test_alert(self) -> None:
+        async def say(client: TlsClient) -> None:
+            socket.socket.send(client.tls, self.ALERT)
+
+        await self.accepting(say)
+
+    async def test_no_tls(self) -> None:
+        async def say(client: TlsClient) -> None:
+            socket.socket.send(client.tls, b"GET / HTTP/1.0\r\n\r\n")
+
+        await self.accepting(say)
+
+    async def test_hello_and_gone(self) -> None:
+        """The server has answered."""
+
+        async def say(client: TlsClient) -> None:
+            with self.assertRaises(ssl.SSLWantReadError):
+                client.tls.do_handshake()
+            await self.until(lambda: select.select([client.tls], [], [], 0)[0])
+            client.tls.close()
+
+        await self.accepting(say)
+
+    async def test_no_goodbye(self) -> None:
+        """The handshake was complete."""
+
+        async def say(client: TlsClient) -> None:
+            await client.handshake()
+            client.tls.send(message("SIP/2.0/TLS 192.0.2.9;branch=z9hG4bKx"))
+            await client.read()
+            client.tls.close()
+
+        await self.accepting(say)
+
+    async def test_no_record(self) -> None:
+        """What comes after the handshake is nothing that it has agreed on."""
+
+        async def say(client: TlsClient) -> None:
+            await client.handshake()
+            socket.socket.send(client.tls, bytes.fromhex("1703030020") + bytes(32))
+
+        await self.accepting(say)
+
+    async def test_peer_hangs_up(self) -> None:
+        await self.connecting(b"")
+
+    async def test_peer_says_no(self) -> None:
+        await self.connecting(self.ALERT)
+
+    async def test_peer_knows_no_tls(self) -> None:
+        await self.connecting(b"SIP/2.0 400 Bad Request\r\n\r\n")
+
+    async def test_mute_peer(self) -> None:
+        await self.connecting(b"", handshake=0.1)
+
+
+def kept() -> int:
+    """Return how many handshakes and failures are in memory."""
+    return sum(type(one) in (SSL.Connection, Failure) for one in gc.get_objects())

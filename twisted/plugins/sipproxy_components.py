@@ -9,6 +9,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from sipproxy import interfaces
+from sipproxy.interfaces.events import IComposer, IEventPackage
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -40,6 +41,36 @@ class RegistrarFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class SubscribeFactory:
+    """Answers SUBSCRIBE."""
+
+    name = "subscribe"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.subscribe import Subscribe
+
+        return Subscribe(host.core, host.notifier)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class PublishFactory:
+    """Answers PUBLISH."""
+
+    name = "publish"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.publish import EventStateCompositor
+
+        return EventStateCompositor(host, host.publications, host.notifier.packages)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class BindingsFactory:
     """The location table."""
 
@@ -64,15 +95,39 @@ class AccountsFactory:
 
     def build(self, options: NoOptions, host: Node) -> Any:
         """Open the table in the data directory; ValueError where it cannot be used."""
-        import sqlite3
-
         from sipproxy.store.accounts import Accounts, AccountTable
 
         try:
             return Accounts(AccountTable(host.config.data))
-        except (OSError, sqlite3.Error) as error:
+        except OSError as error:
             raise ValueError(
                 f"the accounts in {host.config.data} cannot be used: {error}"
+            ) from None
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class DocumentsFactory:
+    """What users keep with us."""
+
+    name = "documents"
+    provides = interfaces.IDocuments
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.store.options import DocumentsOptions
+
+        return DocumentsOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Open the table in the data directory; ValueError where it cannot be used."""
+        from sipproxy.store.documents import Documents, DocumentTable
+
+        try:
+            return Documents(DocumentTable(host.config.data, options))
+        except OSError as error:
+            raise ValueError(
+                f"the documents in {host.config.data} cannot be used: {error}"
             ) from None
 
 
@@ -107,6 +162,21 @@ class ProxyFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class CompositionFactory:
+    """How presence is composed."""
+
+    name = "composition"
+    provides = IComposer
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the composer."""
+        from sipproxy.presence.composition import Composer
+
+        return Composer()
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class RouterFactory:
     """One of the built-in routers."""
 
@@ -124,11 +194,42 @@ class RouterFactory:
         return getattr(routers, self._kind)(host.core)
 
 
+@implementer(IPlugin, interfaces.IComponentFactory)
+class RegFactory:
+    """The registration package."""
+
+    name = "reg"
+    provides = IEventPackage
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.reg.options import RegOptions
+
+        return RegOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Build the package; ValueError where the key of its ids cannot be used."""
+        from sipproxy.reg.package import KEY_LENGTH, RegPackage
+        from sipproxy.store.keys import kept_key
+
+        try:
+            key = kept_key(host.config.data / "reg.key", KEY_LENGTH, host.random)
+        except OSError as error:
+            raise ValueError(f"{error}; the key of its ids") from None
+        return RegPackage(options, host, host.core.gruus, key)
+
+
 registrar = RegistrarFactory()
+publish = PublishFactory()
+subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
+documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
+composition = CompositionFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
+reg = RegFactory()

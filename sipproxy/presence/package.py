@@ -1,0 +1,256 @@
+"""The presence event package (RFC 3856 §6)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from lxml import etree
+from zope.interface import implementer
+
+from sipproxy.events.xml import write_xml
+from sipproxy.interfaces.events import (
+    ALLOW,
+    Body,
+    IEventHost,
+    IEventPackage,
+    ISubscription,
+    Publication,
+    Verdict,
+    Watcher,
+)
+from sipproxy.presence.composition import closed_document
+from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
+from sipproxy.presence.registration import Services
+from sipproxy.presence.settings import Presence
+from sipproxy.presence.times import WallClock
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.uri import parse_uri
+
+if TYPE_CHECKING:
+    from sipproxy.sip.message import Request
+
+PIDF_XML = b"application/pidf+xml"
+_LONGEST_SLEEP = 86400.0  # seconds: whatever is later is looked at again by then
+_TAG_LENGTH = 12  # bytes
+
+Transform = Callable[[etree._Element, Any], etree._Element]
+
+
+class Judge(Protocol):
+    """Who decides what a watcher may have."""
+
+    def judge(self, resource: bytes, watcher: Watcher, sphere: bytes | None) -> Verdict:
+        """Return the verdict, while the presentity is in a sphere."""
+
+
+class View(NamedTuple):
+    """What a watcher may see: everything where ``permissions`` are None.
+
+    They were granted while the presentity was in ``sphere``, and hold no longer in another one.
+    """
+
+    sphere: bytes | None
+    permissions: Hashable
+
+
+class State:
+    """What is known of a presentity at one moment, and each view of it that somebody has had."""
+
+    __slots__ = (
+        *("_bodies", "_closed_name", "_transform", "_unavailable"),
+        *("resource", "root", "sphere"),
+    )
+
+    def __init__(
+        self,
+        resource: bytes,
+        root: etree._Element | None,
+        sphere: bytes | None,
+        closed_name: str,
+        transform: Transform,
+    ) -> None:
+        self.resource = resource
+        self.sphere = sphere
+        self._closed_name = closed_name
+        self._transform = transform
+        self._bodies: dict[Hashable, Body] = {}
+        self._unavailable: Body | None = None
+        self.root = self.closed() if root is None else root
+
+    def body(self, permissions: Hashable) -> Body:
+        """Return what those see who may see this much; they all share it."""
+        found = self._bodies.get(permissions)
+        if found is None:
+            root = self.root
+            shown = root if permissions is None else self._transform(root, permissions)
+            found = self._bodies[permissions] = _body(shown)
+        return found
+
+    def unavailable(self) -> Body:
+        """Return what is shown to whoever is blocked politely, the same at any time."""
+        if self._unavailable is None:
+            self._unavailable = _body(self.closed())
+        return self._unavailable
+
+    def closed(self) -> etree._Element:
+        """Return the document of a presentity of whom nothing is known."""
+        return closed_document(self.resource, self._closed_name)
+
+
+@implementer(IEventPackage)
+class PresencePackage:
+    """Presence, composed of what is published and who is registered.
+
+    ``key`` names tuples of ours. ``started`` is the wall clock in seconds now. ``judge`` decides
+    who may see how much, and ``transform`` makes a document of so much of another.
+    """
+
+    name = b"presence"
+    body_types: Sequence[bytes] = (PIDF_XML,)
+    publication_types: Sequence[bytes] = (PIDF_XML,)
+    default_expires = 3600  # RFC 3856 §6.4
+
+    def __init__(
+        self,
+        host: IEventHost,
+        key: bytes,
+        started: float,
+        composer: Any,
+        judge: Judge,
+        transform: Transform,
+    ) -> None:
+        settings: Presence = host.settings.presence
+        self.notify_interval = settings.notify_interval  # §6.10
+        self._host = host
+        self._composer = composer
+        self._authorization = judge
+        self._transform = transform
+        self._wall = WallClock(started, host.now)
+        self._services = Services(host, key, self._wall, self._changed)
+        self._shows_registrations = settings.registrations
+        self._reader = Reader(host.identity, settings.document, settings.parts)
+        self._moments: dict[bytes, _Moment] = {}
+
+    def exists(self, resource: bytes) -> Any:
+        """Tell whether there is such a user."""
+        return self._host.credentials.known(resource)
+
+    # Watchers
+
+    def authorize(self, resource: bytes, watcher: Watcher) -> Verdict:
+        """Return what a watcher may have now (RFC 3856 §6.6.2); its owner may have all."""
+        now, documents = self._wall(), self._documents(resource)
+        sphere = spheres_at(documents, now)
+        if self._is_owner(resource, watcher):
+            return Verdict(ALLOW, View(sphere, None))
+        verdict = self._authorization.judge(resource, watcher, sphere)
+        until, change = verdict.until, spheres_change(documents, now)
+        if change is not None:
+            at = self._host.now() + change - now
+            until = at if until is None else min(until, at)
+        return Verdict(verdict.handling, View(sphere, verdict.view), until)
+
+    def _is_owner(self, resource: bytes, watcher: Watcher) -> bool:
+        if not watcher.identity:
+            return False
+        try:
+            uri = parse_uri(watcher.identity)
+        except SipError:
+            return False
+        return uri.is_sip and self._host.identity.canonical(uri) == resource
+
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> None:
+        """A SUBSCRIBE has no body that means anything to us (§6.3); raises `SipError` 415."""
+        if request.body:
+            raise SipError(415, headers=[(b"Accept", b"")])
+
+    # Publishers
+
+    def check(
+        self, resource: bytes, media_type: bytes, data: bytes, replaced: Publication | None
+    ) -> Document:
+        """Return what a publication says; raises `SipError` 400, 403 or 413."""
+        others = [p.content for p in self._publications(resource) if p is not replaced]
+        known = replaced.content if replaced is not None else None
+        return self._reader.read(resource, data, self._wall(), others, known)
+
+    def _publications(self, resource: bytes) -> Sequence[Publication]:
+        found: Sequence[Publication] = self._host.notifier.publications(self.name, resource)
+        return found
+
+    def _documents(self, resource: bytes) -> list[Document]:
+        return [publication.content for publication in self._publications(resource)]
+
+    # State
+
+    def compose(self, resource: bytes) -> State:
+        """Return what is known of a presentity now."""
+        publications, now = self._publications(resource), self._wall()
+        services = self._services.of(resource) if self._shows_registrations else []
+        root, until = self._composer.compose(resource, publications, services, now)
+        self._book(resource, until, now)
+        sphere = spheres_at([publication.content for publication in publications], now)
+        self._check_sphere(resource, sphere)
+        return State(resource, root, sphere, self._services.name(resource), self._transform)
+
+    def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
+        """Return a document of what a watcher may see: the whole of it, each time (§6.7).
+
+        One who is blocked politely gets what those see from whom nothing is withheld when nothing
+        is known of the presentity, octet for octet, whatever is (§6.6.2).
+        """
+        verdict = subscription.verdict
+        if verdict.handling != ALLOW:
+            return state.unavailable()
+        if verdict.view.sphere != state.sphere:
+            verdict = self.authorize(state.resource, subscription.watcher)
+            if verdict.handling != ALLOW:
+                return None  # the notifier has been asked to judge again, and says what follows
+        return state.body(verdict.view.permissions)
+
+    def _check_sphere(self, resource: bytes, sphere: bytes | None) -> None:
+        """Have watchers judged again who were judged in another sphere (RFC 5025 §3.1.2)."""
+        for subscription in self._host.notifier.subscriptions(self.name, resource):
+            if subscription.verdict.view.sphere != sphere:
+                self._host.notifier.judge(self.name, resource)
+            return  # the oldest was judged when the others were, or before them
+
+    def _book(self, resource: bytes, until: float | None, now: float) -> None:
+        """Compose again when the document says what holds no longer."""
+        moment = self._moments.pop(resource, None)
+        if moment is not None:
+            self._host.forget(moment)
+        if until is not None:
+            moment = self._moments[resource] = _Moment(self, resource)
+            self._host.wake(moment, min(until - now, _LONGEST_SLEEP))
+
+    def arrived(self, resource: bytes) -> None:
+        """The moment has come that a document was good until."""
+        del self._moments[resource]
+        self._changed(resource)
+
+    def _changed(self, resource: bytes) -> None:
+        self._host.notifier.changed(self.name, resource)
+
+
+class _Moment:
+    """When a document has to be composed again."""
+
+    __slots__ = ("_package", "_resource", "booked", "due")
+
+    def __init__(self, package: PresencePackage, resource: bytes) -> None:
+        self._package = package
+        self._resource = resource
+        self.due = self.booked = 0
+
+    def woken(self) -> None:
+        """It has come."""
+        self._package.arrived(self._resource)
+
+
+def _body(root: etree._Element) -> Body:
+    data = write_xml(root)
+    tag = hashlib.blake2b(data, digest_size=_TAG_LENGTH).hexdigest().encode()
+    return Body(PIDF_XML, data, tag)

@@ -1,0 +1,261 @@
+"""What every store does, the one that forgets and the one in SQLite alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from sipproxy.interfaces import IStore
+from sipproxy.store.memory import MemoryStore
+from sipproxy.store.settings import StoreSettings
+from sipproxy.store.sqlite import SqliteStore
+
+
+class StoreRules:
+    """The rules, for a store that the case makes (`stored`) and has written (`settle`)."""
+
+    def setUp(self: Any) -> None:
+        """Make the store."""
+        self.store = self.stored()
+
+    def rows(self: Any, kind: str) -> list[tuple[bytes, Any]]:
+        """Return what a kind has, in order."""
+        self.settle()
+        return sorted(self.store.load(kind))
+
+    def test_it_is_a_store(self: Any) -> None:
+        verifyObject(IStore, self.store)
+
+    def test_nothing_at_first(self: Any) -> None:
+        self.assertEqual(self.rows("binding"), [])
+
+    def test_what_was_put_is_loaded(self: Any) -> None:
+        self.store.put("binding", b"a", 1)
+        self.store.put("binding", b"b", [2, b"\xff", "ü", None, 1.5, {"k": [True]}])
+        self.store.put("rule", b"a", 3)
+        second = [2, b"\xff", "ü", None, 1.5, {"k": [True]}]
+        self.assertEqual(self.rows("binding"), [(b"a", 1), (b"b", second)])
+        self.assertEqual(self.rows("rule"), [(b"a", 3)])
+
+    def test_put_replaces(self: Any) -> None:
+        self.store.put("rule", b"a", 1)
+        self.settle()
+        self.store.put("rule", b"a", 2)
+        self.assertEqual(self.rows("rule"), [(b"a", 2)])
+
+    def test_put_twice_before_it_is_written(self: Any) -> None:
+        self.store.put("rule", b"a", 1)
+        self.store.put("rule", b"a", 2)
+        self.assertEqual(self.rows("rule"), [(b"a", 2)])
+
+    def test_remove(self: Any) -> None:
+        self.store.put("rule", b"a", 1)
+        self.settle()
+        self.store.remove("rule", b"a")
+        self.store.remove("rule", b"a")
+        self.store.remove("never", b"a")
+        self.assertEqual(self.rows("rule"), [])
+
+    def test_put_after_remove(self: Any) -> None:
+        self.store.put("rule", b"a", 1)
+        self.store.remove("rule", b"a")
+        self.store.put("rule", b"a", 2)
+        self.assertEqual(self.rows("rule"), [(b"a", 2)])
+
+    def test_what_is_loaded_is_a_copy(self: Any) -> None:
+        self.store.put("rule", b"a", 1)
+        self.settle()
+        for key, _ in self.store.load("rule"):
+            self.store.remove("rule", key)
+        self.assertEqual(self.rows("rule"), [])
+
+    def test_commit(self: Any) -> None:
+        self.store.put("rule", b"a", 1)
+        committed = maybeDeferred(self.store.commit)
+        self.settle()
+        self.assertIsNone(self.successResultOf(committed))
+        self.assertIsNone(self.successResultOf(maybeDeferred(self.store.commit)))
+
+
+class MemoryTests(StoreRules, SynchronousTestCase):
+    """The store that forgets."""
+
+    def stored(self) -> MemoryStore:
+        """Return a new store."""
+        return MemoryStore()
+
+    def settle(self) -> None:
+        """Nothing is ever written."""
+
+
+class Thread:
+    """A thread that works when the test says so."""
+
+    def __init__(self) -> None:
+        self.work: list[tuple[Any, ...]] = []
+
+    def __call__(self, function: Any, *arguments: Any) -> Deferred[None]:
+        """Take a piece of work."""
+        done: Deferred[None] = Deferred()
+        self.work.append((done, function, arguments))
+        return done
+
+    def run(self) -> int:
+        """Do what there is to do now, and return how many pieces that were."""
+        work, self.work = self.work, []
+        for done, function, arguments in work:
+            try:
+                result = function(*arguments)
+            except Exception:
+                done.errback()
+            else:
+                done.callback(result)
+        return len(work)
+
+
+class SqliteCase(SynchronousTestCase):
+    """A store in SQLite with a clock and a thread of the test's."""
+
+    durable = False
+
+    def opened(self, directory: Path) -> SqliteStore:
+        """Open the store of a directory."""
+        store = SqliteStore(directory, StoreSettings(durable=self.durable), self.clock)
+        store.in_thread = self.thread
+        store.running = True  # without a thread pool
+        return store
+
+    def stored(self) -> SqliteStore:
+        """Return a new store."""
+        self.clock = Clock()
+        self.thread = Thread()
+        self.directory = Path(self.mktemp())
+        return self.opened(self.directory)
+
+    def settle(self) -> None:
+        """Have everything written."""
+        self.clock.advance(0.05)
+        while self.thread.run():
+            self.clock.advance(0.05)
+
+
+class SqliteTests(StoreRules, SqliteCase):
+    """The store in SQLite."""
+
+
+class DurableTests(StoreRules, SqliteCase):
+    """The store in SQLite, where every commit is to outlive a power cut."""
+
+    durable = True
+
+
+class WritingTests(SqliteCase):
+    """When the store in SQLite writes, and what when it cannot."""
+
+    def setUp(self) -> None:
+        self.store = self.stored()
+
+    def again(self) -> dict[bytes, Any]:
+        """Return what another server finds in the file."""
+        return dict(self.opened(self.directory).load("k"))
+
+    def fill_the_disk(self) -> None:
+        """Leave no room for another page."""
+        pages = self.store._database.execute("PRAGMA page_count").fetchone()[0]
+        self.store._database.execute(f"PRAGMA max_page_count = {pages}")
+
+    def make_room(self) -> None:
+        """Undo `fill_the_disk`."""
+        self.store._database.execute("PRAGMA max_page_count = 1073741823")
+
+    def test_changes_are_written_together_within_50_ms(self) -> None:
+        for number in range(10):
+            self.store.put("k", b"%d" % number, number)
+        self.clock.advance(0.049)
+        self.assertEqual(self.thread.work, [])
+        self.clock.advance(0.001)
+        self.assertEqual(self.thread.run(), 1)
+        self.assertEqual(len(self.again()), 10)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_commit_does_not_wait(self) -> None:
+        self.store.put("k", b"a", 1)
+        committed = self.store.commit()
+        self.assertNoResult(committed)
+        self.thread.run()
+        self.successResultOf(committed)
+        self.assertEqual(self.again(), {b"a": 1})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_changes_meanwhile_is_in_the_next_transaction(self) -> None:
+        self.store.put("k", b"a", 1)
+        first = self.store.commit()
+        self.store.put("k", b"a", 2)
+        self.store.put("k", b"b", 3)
+        second, third = self.store.commit(), self.store.commit()
+        self.assertEqual(self.thread.run(), 1)
+        self.successResultOf(first)
+        self.assertNoResult(second)
+        self.assertEqual(self.again(), {b"a": 1})
+        self.assertEqual(self.thread.run(), 1)
+        self.successResultOf(second)
+        self.successResultOf(third)
+        self.assertEqual(self.again(), {b"a": 2, b"b": 3})
+
+    def test_commit_waits_for_what_is_being_written(self) -> None:
+        self.store.put("k", b"a", 1)
+        self.clock.advance(0.05)
+        committed = self.store.commit()
+        self.assertNoResult(committed)
+        self.thread.run()
+        self.successResultOf(committed)
+
+    def test_a_full_disk(self) -> None:
+        """Who waits is told, nothing is lost, and it is written when there is room again."""
+        self.store.put("k", b"a", 1)
+        self.settle()
+        self.fill_the_disk()
+        self.store.put("k", b"b", b"x" * 100_000)
+        self.store.remove("k", b"a")
+        committed = self.store.commit()
+        self.thread.run()
+        self.assertIn("the disk is full: make room", str(self.failureResultOf(committed).value))
+        self.assertEqual(self.again(), {b"a": 1})  # all or nothing
+        self.store.put("k", b"c", 3)
+        self.make_room()
+        self.clock.advance(1.0)
+        self.settle()
+        self.assertEqual(self.again(), {b"b": b"x" * 100_000, b"c": 3})
+        self.assertEqual(len(self.store), 0)
+
+    def test_what_has_changed_since_a_failure_counts(self) -> None:
+        self.fill_the_disk()
+        self.store.put("k", b"a", b"x" * 100_000)
+        self.clock.advance(0.05)
+        self.store.put("k", b"a", 2)
+        self.thread.run()
+        self.make_room()
+        self.clock.advance(1.0)
+        self.settle()
+        self.assertEqual(self.again(), {b"a": 2})
+
+    def test_stopping_writes_what_is_left(self) -> None:
+        self.store.put("k", b"a", 1)
+        stopped = self.store.stopService()
+        self.thread.run()
+        self.successResultOf(stopped)
+        self.assertEqual(self.again(), {b"a": 1})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopping_with_a_full_disk_ends_all_the_same(self) -> None:
+        self.fill_the_disk()
+        self.store.put("k", b"a", b"x" * 100_000)
+        stopped = self.store.stopService()
+        self.thread.run()
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
