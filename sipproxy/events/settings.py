@@ -10,3 +10,5 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     packages: tuple[str, ...] = ()
     forward: tuple[str, ...] = ("dialog", "conference")  # phones notify of these themselves
+    winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
+    winfo_watchers: int = 1000  # in one document; the rest follows in the next

@@ -16,6 +16,11 @@ _SURELY_SMALL = 2000  # bytes
 _declared = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([^\"']*)[\"']").match
 _SPACES = b" \t\r\n"
 _tag = re.compile(rb"<[^\s>/!?][^<>]*")
+# XML 1.0 §2.2: what a document can hold not even by a reference.
+_never = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_strange = re.compile(
+    rb"(\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\])|%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9;/?:@&=+$,\-_.!~*'()%]"
+)
 _attributes = re.compile(rb"=\s*[\"']").findall
 _PARSER = etree.XMLParser(
     resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, remove_pis=True
@@ -80,3 +85,20 @@ def _plain(text: str) -> str:
 def write_xml(root: etree._Element) -> bytes:
     """Return a document of ours as octets, with the declaration that RFC 3863 §4.1 asks for."""
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+def xml_text(octets: bytes) -> str:
+    """Return text of a peer's as XML may hold it: what is no character there becomes U+FFFD."""
+    return _never.sub("\ufffd", octets.decode("utf-8", "replace"))
+
+
+def xml_uri(octets: bytes) -> str:
+    """Return a URI of a peer's as ``xs:anyURI``: what URIs do not know is escaped (RFC 2396 §2).
+
+    An IPv6 reference stays (RFC 2732 §3), for the escapes would mean nothing in a SIP URI.
+    """
+    return _strange.sub(_escaped, octets).decode("ascii")
+
+
+def _escaped(match: re.Match[bytes]) -> bytes:
+    return match.group(1) or b"%%%02X" % match.group()[0]

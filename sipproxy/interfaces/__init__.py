@@ -252,20 +252,49 @@ class ICredentialStore(Interface):
         """Return the HA1 of a user for "MD5", "SHA-256" or "SHA-512-256", or None."""
 
 
+class Ending:
+    """Why a contact is bound no more (RFC 3680 §4.7.1).
+
+    ``event`` is expired, deactivated, probation, unregistered or rejected; ``retry_after`` is when
+    its user agent may register again, in seconds, and stands beside probation.
+    """
+
+    __slots__ = ("event", "retry_after")
+
+    def __init__(self, event: bytes, retry_after: int = 0) -> None:
+        self.event = event
+        self.retry_after = retry_after
+
+
+EXPIRED, UNREGISTERED = Ending(b"expired"), Ending(b"unregistered")
+DEACTIVATED, REJECTED = Ending(b"deactivated"), Ending(b"rejected")
+
+
 class ILocation(Interface):
     """Where the users of our domains are (RFC 3261 §10)."""
 
     def bindings(aor: bytes) -> Sequence[Any]:
         """Return the current bindings of an address-of-record, as a sequence; best q first."""
 
-    def commit(aor: bytes, bindings: Sequence[Any]) -> None:
-        """Put these bindings in the place of the current ones, all at once (§10.3 step 7)."""
+    def commit(aor: bytes, bindings: Sequence[Any], ending: Any = UNREGISTERED) -> None:
+        """Put these bindings in the place of the current ones, all at once (§10.3 step 7).
+
+        ``ending``, a `sipproxy.interfaces.Ending`, is why the contacts that are left out are bound
+        no more.
+        """
 
     def aors() -> Iterable[bytes]:
         """Return every address-of-record that has a binding."""
 
     def watch(changed: Callable[[bytes], None]) -> None:
         """Call ``changed`` with an address-of-record whenever its bindings have changed."""
+
+    def listen(ended: Callable[[bytes, Any, Ending], None]) -> None:
+        """Call ``ended`` with an address-of-record, a binding that goes for good, and why.
+
+        One that another of the same contact replaces has not ended. Those who `watch` hear of the
+        change after it.
+        """
 
 
 class IStore(Interface):

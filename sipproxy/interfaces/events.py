@@ -111,6 +111,7 @@ class ISubscription(Interface):
     memory = Attribute("The package's own: what this watcher has been told. None at first.")
     id = Attribute("bytes: names it for as long as it lasts, unique on this server; a token.")
     status = Attribute('bytes: "pending", "active", "waiting" or "terminated" (RFC 3857 §4.7.1).')
+    event = Attribute("bytes: why it has this status, as `ISubscriptionListener.moved` was told.")
     began_at = Attribute("float: when it was made, on `IHost.now`.")
     expires_at = Attribute("float: when it expires, on `IHost.now`.")
 

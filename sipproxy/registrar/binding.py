@@ -12,22 +12,42 @@ if TYPE_CHECKING:
     from sipproxy.transaction.parties import Flow
 
 
+# What made a binding what it is (RFC 3680 §4.7.1).
+REGISTERED, CREATED, REFRESHED, SHORTENED = b"registered", b"created", b"refreshed", b"shortened"
+
+
+class Life:
+    """How long a contact has been bound: bindings that refresh one another share it.
+
+    ``uri`` is the contact as it was first written, ``since`` when that was, in seconds.
+    """
+
+    __slots__ = ("since", "uri")
+
+    def __init__(self, uri: bytes, since: float = 0.0) -> None:
+        self.uri = uri
+        self.since = since
+
+
 class Binding:
     """A contact address with what its REGISTER said (RFC 3261 §10.3 step 7).
 
     ``expires_at`` is on the clock that the location table is given, in seconds. ``flow`` is how the
     client came, where requests have to go that way. ``instance`` is the device, where it said which
     one it is. The flow is dead once it was silent for ``silence`` seconds (0: it may be silent for
-    ever). Never changed once made: an update is another binding in its place.
+    ever). ``event`` is what made it: `REGISTERED`, `CREATED`, `REFRESHED` or `SHORTENED`. Never
+    changed once made: an update is another binding in its place, with the same ``life``.
     """
 
     __slots__ = (
         "call_id",
         "contact",
         "cseq",
+        "event",
         "expires_at",
         "flow",
         "instance",
+        "life",
         "params",
         "path",
         "q",
@@ -46,6 +66,8 @@ class Binding:
         flow: Flow | None,
         instance: Instance | None = None,
         silence: float = 0,
+        life: Life | None = None,
+        event: bytes = REGISTERED,
     ) -> None:
         self.contact = contact
         self.params = params
@@ -57,6 +79,8 @@ class Binding:
         self.flow = flow
         self.instance = instance
         self.silence = silence
+        self.life = life or Life(contact.raw_uri)
+        self.event = event
 
     @property
     def is_reachable(self) -> bool:
@@ -82,8 +106,16 @@ class Binding:
 
     def of(self, instance: Instance) -> Binding:
         """Return this binding with other facts of its instance."""
-        facts = (self.contact, self.params, self.q, self.expires_at, self.call_id, self.cseq)
-        return Binding(*facts, self.path, self.flow, instance, self.silence)
+        return self._but(self.expires_at, instance, self.event)
+
+    def shortened(self, expires_at: float) -> Binding:
+        """Return this binding with another end, which is not its client's wish (RFC 3680 §3.1)."""
+        return self._but(expires_at, self.instance, SHORTENED)
+
+    def _but(self, expires_at: float, instance: Instance | None, event: bytes) -> Binding:
+        facts = (self.contact, self.params, self.q, expires_at, self.call_id, self.cseq)
+        route = (self.path, self.flow, instance, self.silence)
+        return Binding(*facts, *route, self.life, event)
 
     def same_contact(self, contact: NameAddr) -> bool:
         """Tell whether this is the binding of a contact (RFC 3261 §19.1.4)."""

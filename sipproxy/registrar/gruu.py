@@ -32,21 +32,32 @@ class Instance:
     ``made`` is the stamp of this registration, so that of two bindings the later one was refreshed
     last, and it makes the temporary GRUU that came of it. GRUUs made before ``since`` are invalid
     (RFC 5627 §5.1, §5.3), but for those of before our start where ``revives`` is set: the
-    registration that they came of may have lasted until we were stopped.
+    registration that they came of may have lasted until we were stopped. ``first_cseq`` is the CSeq
+    of the REGISTER that the oldest valid one came of (RFC 5628 §5); 0 where we have forgotten it.
     """
 
-    __slots__ = ("made", "reg_id", "revives", "since", "urn")
+    __slots__ = ("first_cseq", "made", "reg_id", "revives", "since", "urn")
 
-    def __init__(self, urn: bytes, reg_id: int, made: int, since: int, revives: bool) -> None:
+    def __init__(
+        self,
+        urn: bytes,
+        reg_id: int,
+        made: int,
+        since: int,
+        revives: bool,
+        first_cseq: int = 0,
+    ) -> None:
         self.urn = urn
         self.reg_id = reg_id  # 0: it does not register a flow (RFC 5626 §4.2)
         self.made = made
         self.since = since
         self.revives = revives
+        self.first_cseq = first_cseq
 
     def beginning(self, other: Instance) -> Instance:
         """Return this with its temporary GRUUs beginning where another's do."""
-        return Instance(self.urn, self.reg_id, self.made, other.since, other.revives)
+        shared = (other.since, other.revives, other.first_cseq)
+        return Instance(self.urn, self.reg_id, self.made, *shared)
 
 
 class _Seal:
@@ -137,22 +148,30 @@ class Gruus:
     # Registration
 
     def begin(
-        self, urn: bytes, reg_id: int, call_id: bytes, bindings: Sequence[Binding], grace: float
+        self,
+        urn: bytes,
+        reg_id: int,
+        call_id: bytes,
+        bindings: Sequence[Binding],
+        grace: float,
+        cseq: int = 0,
     ) -> Instance:
         """Return the instance of a new binding, beside the ones that its user has (§5.1).
 
-        ``grace`` is how long a registration of before our start may have lasted, in seconds.
+        ``call_id`` and ``cseq`` are of its REGISTER. ``grace`` is how long a registration of before
+        our start may have lasted, in seconds.
         """
         made = self.stamp()
         own = [b for b in bindings if b.instance and b.instance.urn == urn]
         same = [b for b in own if not reg_id or b.instance.reg_id == reg_id]  # type: ignore[union-attr]
         if same and newest(same).call_id != call_id:
-            return Instance(urn, reg_id, made, made, revives=False)
+            return Instance(urn, reg_id, made, made, False, cseq)
         if own:
             known = newest(own).instance
             assert known is not None
-            return Instance(urn, reg_id, made, known.since, known.revives)
-        return Instance(urn, reg_id, made, made, made - self.started < grace * 1000)
+            return Instance(urn, reg_id, made, known.since, known.revives, known.first_cseq)
+        revives = made - self.started < grace * 1000
+        return Instance(urn, reg_id, made, made, revives, 0 if revives else cseq)
 
 
 def newest(bindings: Sequence[Binding]) -> Binding:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from zope.interface import implementer
 
-from sipproxy.interfaces import IHost, ILocation
+from sipproxy.interfaces import DEACTIVATED, EXPIRED, UNREGISTERED, Ending, IHost, ILocation
 from sipproxy.registrar.binding import Binding
 
 
@@ -35,13 +35,14 @@ class LocationTable:
     """Who is where.
 
     A binding goes when it expires, when its flow closes or falls silent (RFC 5626 §7), or when
-    `commit` leaves it out; whoever watches is told of each change.
+    `commit` leaves it out; whoever watches is told of each change, and whoever listens why.
     """
 
     def __init__(self, host: IHost) -> None:
         self._host = host
         self._records: dict[bytes, _Record] = {}
         self._watchers: list[Callable[[bytes], None]] = []
+        self._listeners: list[Callable[[bytes, Binding, Ending], None]] = []
 
     def __len__(self) -> int:
         return len(self._records)
@@ -54,6 +55,10 @@ class LocationTable:
         """Call ``changed`` with an address-of-record whenever its bindings have changed."""
         self._watchers.append(changed)
 
+    def listen(self, ended: Callable[[bytes, Binding, Ending], None]) -> None:
+        """Call ``ended`` with an address-of-record, a binding that goes for good, and why."""
+        self._listeners.append(ended)
+
     def bindings(self, aor: bytes) -> Sequence[Binding]:
         """Return the current bindings, best q first."""
         record = self._records.get(aor)
@@ -65,25 +70,31 @@ class LocationTable:
                 return tuple(b for b in record.bindings if b.expires_at > now)
         return record.bindings
 
-    def commit(self, aor: bytes, bindings: Sequence[Binding]) -> None:
+    def commit(
+        self, aor: bytes, bindings: Sequence[Binding], ending: Ending = UNREGISTERED
+    ) -> None:
         """Put these bindings in the place of the current ones, all at once."""
         record = self._records.get(aor)
         if record is None:
             if not bindings:
                 return
             record = self._records[aor] = _Record(self, aor)
-        self._replace(record, bindings)
+        self._replace(record, bindings, ending)
 
     def sweep(self, record: _Record) -> None:
-        """Take out what has expired or cannot be reached any more."""
+        """Take out what has expired or cannot be reached any more.
+
+        Whose flow is lost is asked to register anew: that is deactivated (RFC 3680 §4.7.1).
+        """
         now = self._host.now()
         kept = [b for b in record.bindings if b.ends_at > now and b.is_reachable]
         if len(kept) != len(record.bindings):
-            self._replace(record, kept)
+            self._replace(record, kept, DEACTIVATED)
         else:
             self._sleep(record)
 
-    def _replace(self, record: _Record, bindings: Sequence[Binding]) -> None:
+    def _replace(self, record: _Record, bindings: Sequence[Binding], ending: Ending) -> None:
+        ended = self._ended(record.bindings, bindings) if self._listeners else ()
         before = {b.watched for b in record.bindings} - {None}
         after = {b.watched for b in bindings} - {None}
         record.bindings = tuple(sorted(bindings, key=lambda binding: -binding.q))
@@ -96,8 +107,18 @@ class LocationTable:
         else:
             self._host.forget(record)
             self._records.pop(record.aor, None)
+        for binding in ended:
+            why = EXPIRED if binding.expires_at <= self._host.now() else ending
+            for told in self._listeners:
+                told(record.aor, binding, why)
         for changed in self._watchers:
             changed(record.aor)
+
+    @staticmethod
+    def _ended(before: Sequence[Binding], after: Sequence[Binding]) -> Sequence[Binding]:
+        """Return those whose contacts are bound no more."""
+        lives = {id(binding.life) for binding in after}
+        return [binding for binding in before if id(binding.life) not in lives]
 
     def _sleep(self, record: _Record) -> None:
         first = min(binding.ends_at for binding in record.bindings)

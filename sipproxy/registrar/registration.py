@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sipproxy.registrar.binding import Binding
+from sipproxy.registrar.binding import REFRESHED, REGISTERED, Binding, Life
 from sipproxy.registrar.options import RegistrarOptions
 from sipproxy.registrar.outbound import GRACE, effective_reg_id, is_direct
 from sipproxy.sip.errors import SipError
@@ -88,7 +88,8 @@ class Registration:
                 bindings.remove(known)
             if asked.duration:
                 bindings = [_aligned(binding, instance) for binding in bindings]
-                fresh.append(self._bind(host, asked, path, instance))
+                life = _life(asked.contact, known, fresh, host.now())
+                fresh.append(self._bind(host, asked, path, instance, *life))
                 bindings.append(fresh[-1])
         if len(bindings) > max(self._options.max_bindings, len(current)):
             raise SipError(403, "Too Many Bindings")
@@ -153,8 +154,9 @@ class Registration:
     def _instance(self, gruus: Gruus, asked: Asked, bindings: Sequence[Binding]) -> Instance | None:
         if not asked.urn or not asked.duration:
             return None
-        grace = self._options.max_expires
-        return gruus.begin(asked.urn, asked.reg_id, self._request.call_id, bindings, grace)
+        request, grace = self._request, self._options.max_expires
+        asking = (asked.urn, asked.reg_id, request.call_id)
+        return gruus.begin(*asking, bindings, grace, request.cseq.number)
 
     def _path(self) -> tuple[bytes, ...]:
         """RFC 3327 §5.3: the vector is kept with the bindings; §4: its URIs are loose routers."""
@@ -166,7 +168,13 @@ class Registration:
         return tuple(self._request.values(b"path"))
 
     def _bind(
-        self, host: IHost, asked: Asked, path: tuple[bytes, ...], instance: Instance | None
+        self,
+        host: IHost,
+        asked: Asked,
+        path: tuple[bytes, ...],
+        instance: Instance | None,
+        life: Life,
+        event: bytes,
     ) -> Binding:
         contact, request = asked.contact, self._request
         return Binding(
@@ -180,6 +188,8 @@ class Registration:
             flow=self._flow if self._is_by_flow(host, asked) else None,
             instance=instance,
             silence=self._silence(asked),
+            life=life,
+            event=event,
         )
 
     def _silence(self, asked: Asked) -> float:
@@ -221,6 +231,18 @@ def parse_contact(value: bytes) -> NameAddr:
     contact = parse_name_addr(value)
     _ = contact.uri, parse_qvalue(contact.params.get(b"q")), features_of(contact.params)
     return contact
+
+
+def _life(
+    contact: NameAddr, known: Binding | None, fresh: Sequence[Binding], now: float
+) -> tuple[Life, bytes]:
+    """Return the life that a binding is part of, and what made it (RFC 3680 §4.7.1).
+
+    A flow that is registered anew with another contact is another contact (RFC 3680 §5.1).
+    """
+    if known is None or not known.same_contact(contact):
+        return Life(contact.raw_uri, now), REGISTERED
+    return known.life, known.event if known in fresh else REFRESHED
 
 
 def _kept_params(contact: NameAddr) -> bytes:

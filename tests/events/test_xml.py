@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipproxy.events.xml import read_xml, write_xml
+from sipproxy.events.xml import read_xml, write_xml, xml_text, xml_uri
 from sipproxy.sip.errors import SipError
+from tests.sip.tables import TableCase, rows
 
 GOOD = b'<?xml version="1.0" encoding="UTF-8"?>\n<a xmlns="urn:x"><b c="1">d</b></a>'
 
@@ -66,3 +67,35 @@ class ReadingTests(SynchronousTestCase):
     def test_written_as_it_was_read(self) -> None:
         written = write_xml(read_xml(GOOD))
         self.assertEqual(written.replace(b"'", b'"'), GOOD)
+
+
+class WrittenTest(TableCase):
+    """What peers have written, as our documents have it."""
+
+    @rows(
+        {
+            "as it should be": (b"sip:alice@b.test;transport=tcp?a=b", "as it is"),
+            "an escape": (b"sip:a%20b@b.test", "as it is"),
+            "a percent sign": (b"sip:100%@b.test", "sip:100%25@b.test"),
+            "an IPv6 reference": (b"sip:a@[2001:db8::1]:5060;maddr=[::1]", "as it is"),
+            "other brackets": (b"sip:[a]@b.test", "sip:%5Ba%5D@b.test"),
+            "what is no ASCII": (b"sip:\xc3\xa9@b.test", "sip:%C3%A9@b.test"),
+            "what URIs do not know": (b'sip:a\x0b <">@b.test#', "sip:a%0B%20%3C%22%3E@b.test%23"),
+            "any scheme": (b"tel:+1-201-555-0123", "as it is"),
+        }
+    )
+    def test_uri(self, octets: bytes, text: str) -> None:
+        self.assertEqual(xml_uri(octets), octets.decode() if text == "as it is" else text)
+
+    @rows(
+        {
+            "plain": (b"Bob & <Carol>", "Bob & <Carol>"),
+            "UTF-8": ("Ж 𝄞".encode(), "Ж 𝄞"),
+            "no UTF-8": (b"a\xff", "a\ufffd"),
+            "control characters": (b"a\0\x0b\tb", "a\ufffd\ufffd\tb"),
+            "what is no character": ("\uffff\ufffe".encode(), "\ufffd\ufffd"),
+            "half a surrogate pair": (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+        }
+    )
+    def test_text(self, octets: bytes, text: str) -> None:
+        self.assertEqual(xml_text(octets), text)
