@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test check matrix clean
+.PHONY: run test check docs matrix reference clean
 
 run: .venv/ready
 	$(BIN)/sipctl demo
 	exec $(BIN)/twistd -n --pidfile= sipproxy
 
-test: check
+test: check docs
 	$(BIN)/python -m tests.run
 
 check: .venv/ready
@@ -17,8 +17,14 @@ check: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/towncrier build --draft --version next > /dev/null
 
+docs: .venv/docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+
 matrix: .venv/ready
 	$(BIN)/python -m tests.matrix
+
+reference: .venv/ready
+	$(BIN)/python -m tests.reference
 
 clean:
 	rm -rf .venv build *.egg-info _trial_temp*
@@ -28,4 +34,8 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --config-settings editable_mode=compat -e '.[dev]'
+	touch $@
+
+.venv/docs: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --config-settings editable_mode=compat -e '.[docs]'
 	touch $@

@@ -46,23 +46,23 @@ class Transactions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The ``[components]`` table: which component serves as each single part."""
 
-    location: str = "bindings"
-    credentials: str = "accounts"
-    store: str = "memory"
-    forwarder: str = "proxy"
+    location: str = "bindings"  # who is where: ILocation
+    credentials: str = "accounts"  # who our users are: ICredentialStore
+    store: str = "memory"  # what survives a restart: IStore
+    forwarder: str = "proxy"  # what sends requests on: IForwarder
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole configuration."""
 
-    domains: tuple[str, ...]
-    listen: tuple[Listen, ...]
-    aliases: tuple[str, ...] = ()
-    data: str = "var"
+    domains: tuple[str, ...]  # what we are responsible for; the first is the default realm
+    listen: tuple[Listen, ...]  # see [[listen]]
+    aliases: tuple[str, ...] = ()  # our other names; listeners' addresses count by themselves
+    data: str = "var"  # directory of the store and the control socket, relative to the file
     auth: Auth = Auth()
     tls: Tls = Tls()
     federation: Federation = Federation()
-    route: tuple[Route, ...] = ()
+    route: tuple[Route, ...] = ()  # see [[route]]
     proxy: Proxy = Proxy()
     events: Events = Events()
     presence: Presence = Presence()

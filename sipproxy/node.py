@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import IService
@@ -17,6 +17,10 @@ from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
+from sipproxy.events.notifier import Notifier
+from sipproxy.events.packages import Packages
+from sipproxy.events.way import Post
+from sipproxy.interfaces import events
 from sipproxy.plugins import Components
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.front import Front
@@ -141,6 +145,7 @@ class Node:
         self.core.location = self.location
         self.core.credentials = self.credentials
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
         filters = self._listed("filters", interfaces.IRequestFilter, interfaces.IResponseFilter)
@@ -148,13 +153,36 @@ class Node:
         self.core.response_filters += [
             f for f in filters if interfaces.IResponseFilter.providedBy(f)
         ]
-        self._origin = Origin(self.core, routers)
+        self._origin.routers = routers
         senders = Senders(self.core, self._authenticator())
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
+        self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        parts = [self.store, self.accounts, self.location, forwarder, *filters, *handlers, *routers]
+        tables = [self.store, self.accounts, self.location]
+        parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
+
+    def _notified(self) -> list[Any]:
+        """Build the notifier, then the packages that it tells watchers of."""
+        settings = self.settings.events
+        self._origin = Origin(self.core)
+        post = Post(self.core, self._origin, self.now)
+        self.notifier = Notifier(self, settings, Packages({}), post, self._soon)
+        built = []
+        for index, name in enumerate(settings.packages):
+            key = f"events.packages[{index}]"
+            package = self._components.build(self, name, key, events.IEventPackage)
+            built.append(package)
+            try:
+                self.notifier.packages.add(package)
+            except ValueError as error:
+                raise self.config.error(key, str(error)) from None
+        return built
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        """Call a function in the next turn of the reactor."""
+        self._reactor.callLater(0, call)
 
     def _listed(self, key: str, *kinds: type[Interface]) -> list[Any]:
         names = getattr(self.settings.proxy, key)

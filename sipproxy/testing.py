@@ -216,9 +216,11 @@ class FakeServer:
         return FakeClient(self, flow)
 
     def deliver(self, data: bytes, flow: FakeFlow) -> None:
-        """Let octets arrive, as one datagram or as one message of a stream."""
+        """Let octets arrive, as one datagram or as one message of a stream, and what they cause."""
         flow.heard_at = self.clock.rightNow
         self.node.layer.datagram(data, flow)
+        if not self.node.notifier.is_idle:
+            self.clock.advance(0)
 
     def advance(self, seconds: float) -> None:
         """Let time pass, a tick at a time."""

@@ -18,7 +18,7 @@ from sipproxy.plugins import Components
 from sipproxy.testing import CONFIG, FakeServer
 from tests.installed import install, install_also
 
-BUILT_IN = "accounts, bindings, dns, domains, location, memory, proxy, registrar"
+BUILT_IN = "accounts, bindings, dns, domains, location, memory, proxy, registrar, subscribe"
 MODULE = '''
 """A plugin of a test."""
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.events.fakes import NewsFactory
+from tests.installed import install_also
 from tests.scenarios.player import Player
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios").glob("*.txt"))
@@ -21,7 +23,9 @@ class ScenarioTest(SynchronousTestCase):
 
 def _playing(path: Path) -> Callable[[ScenarioTest], None]:
     def play(self: ScenarioTest) -> None:
-        Player(self.mktemp(), path).play()
+        news = NewsFactory()
+        install_also(self, [news])
+        Player(self.mktemp(), path, news).play()
 
     play.__doc__ = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
     return play

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import NameAddr, parse_name_addr
-from sipproxy.sip.uri import aor_uri
+from sipproxy.sip.uri import address_of_record, aor_uri
 
 if TYPE_CHECKING:
     from sipproxy.interfaces import Sender
@@ -56,6 +56,19 @@ def assert_identity(request: Request, sender: Sender) -> bool:
     if believed:
         request.append(b"P-Asserted-Identity", b", ".join(believed))
     return bool(believed)
+
+
+def asserted(request: Request, sender: Sender) -> bytes:
+    """Return the address-of-record, as a URI, that a trusted peer asserts of its own; or nothing.
+
+    A telephone number is none of a domain's users (RFC 3325 §9.1).
+    """
+    if ASSERTED in request.names:
+        for value in _of_domain(request, sender.aor.rpartition(b"@")[2]):
+            uri = parse_name_addr(value).uri
+            if uri.is_sip:
+                return aor_uri(address_of_record(uri))
+    return b""
 
 
 def privacy(message: Message) -> frozenset[bytes]:

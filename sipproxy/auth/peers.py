@@ -73,9 +73,14 @@ class Peers:
         peer = self._peers.get(domain)
         return peer is not None and peer.is_trusted
 
-    def believes(self, domain: bytes, source: bytes, proven: frozenset[bytes] = NOBODY) -> Any:
-        """Tell whether a sender is a trusted domain, or return a Deferred of it."""
-        return self.is_trusted(domain) and self._speaks_for(domain, source, proven)
+    def vouches(self, domain: bytes, source: bytes, proven: frozenset[bytes] = NOBODY) -> Any:
+        """Tell whether a sender that may send is the domain beyond doubt, or return a Deferred.
+
+        Where only those may send that are, there is nothing to ask.
+        """
+        if self._inbound == "listed":
+            return True
+        return domain in proven or self._speaks_for(domain, source, proven)
 
     def is_listed(self, source: bytes) -> Any:
         """Tell whether an address may speak for any foreign domain, or return a Deferred of it."""

@@ -90,10 +90,14 @@ class Sender:
     one of ours and proven (or that ``[auth] required`` is false); ``by_token`` that the request
     belongs to a dialog that we have admitted, and ``peer_is_proven`` that the dialog's other side
     is a user of ours, too. We vouch for a user who ``is_authenticated``; a peer that ``is_trusted``
-    does for its own (RFC 3325).
+    does for its own (RFC 3325). ``is_proven`` says that From is who it says: a user of ours, or a
+    domain known by its address or certificate, and not one that anybody may name.
     """
 
-    __slots__ = ("aor", "by_token", "is_authenticated", "is_trusted", "is_user", "peer_is_proven")
+    __slots__ = (
+        *("aor", "by_token", "is_authenticated", "is_proven", "is_trusted", "is_user"),
+        "peer_is_proven",
+    )
 
     def __init__(
         self,
@@ -103,8 +107,10 @@ class Sender:
         peer_is_proven: bool = False,
         is_authenticated: bool = False,
         is_trusted: bool = False,
+        is_proven: bool = False,
     ) -> None:
         self.aor = aor
+        self.is_proven = is_proven
         self.is_user = is_user
         self.by_token = by_token
         self.peer_is_proven = peer_is_proven

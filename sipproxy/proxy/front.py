@@ -104,6 +104,7 @@ class Front:
         self._forwarder = forwarder
         self.is_draining = False  # the server is stopping: new requests get 503
         methods = {method for handler in handlers for method in handler.methods}
+        self.allow_events = b""  # what we notify of (RFC 6665 §4.4.4)
         self.allow = b", ".join(sorted(methods | METHODS))  # all of them reach our users
 
     # ServerUser
@@ -261,13 +262,15 @@ class Front:
 
     def _answer_ping(self, request: Request, transaction: ServerTransaction) -> None:
         refuse_unknown(request, b"require", SUPPORTED)  # §8.2.2.3
-        headers = (
+        headers = [
             (b"Allow", self.allow),
             (b"Accept", b"*/*"),
             (b"Accept-Encoding", b"identity"),
             (b"Accept-Language", b"en"),
             (b"Supported", b", ".join(SUPPORTED)),
-        )
+        ]
+        if self.allow_events:
+            headers.append((b"Allow-Events", self.allow_events))
         self._core.respond(request, transaction, 200, headers=headers)
 
     def _cancel(self, request: Request, transaction: ServerTransaction) -> None:

@@ -21,14 +21,25 @@ if TYPE_CHECKING:
     from sipproxy.transaction.parties import ClientUser
 
 
-class _Errand:
+class Errand:
     """Stands between one of our requests and who sent it; nobody has to listen."""
 
     def __init__(self, request: Request, user: ClientUser | None) -> None:
-        self._request = request
+        self.request = request
         self._user = NOBODY if user is None else user
 
-    is_over = is_leaving = False
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return False
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether it is cancelled, as only an INVITE can be."""
+        return False
+
+    def leaving(self, copies: Sequence[Request]) -> None:
+        """The request is about to leave as these copies."""
 
     def sent(self, client: ClientTransaction) -> None:
         """The branch has its transaction."""
@@ -39,7 +50,7 @@ class _Errand:
 
     def refused(self, error: SipError) -> None:
         """The request did not leave this server."""
-        self._user.answered(error_response(self._request, error, b"local"), None)  # type: ignore[arg-type]
+        self._user.answered(error_response(self.request, error, b"local"), None)  # type: ignore[arg-type]
 
     def answered(self, response: Response, transaction: ClientTransaction) -> None:
         """A response came."""
@@ -57,26 +68,30 @@ class _Errand:
 class Origin:
     """Sends requests of our own."""
 
-    def __init__(self, core: Core, routers: Sequence[IRouter]) -> None:
+    def __init__(self, core: Core, routers: Sequence[IRouter] = ()) -> None:
         self._core = core
-        self._routers = routers
+        self.routers = routers
 
     def send(self, request: Request, user: ClientUser | None = None) -> None:
         """Send a request that is complete but for Via, Max-Forwards and Content-Length.
 
         A request that finds no target is answered to ``user`` as its router refused it.
         """
+        self.dispatch(Errand(request, user))
+
+    def dispatch(self, errand: Errand) -> None:
+        """Send the request of an errand, which hears of it in more detail."""
+        request = errand.request
         if b"content-length" not in request.names:
             request.append(b"Content-Length", b"%d" % len(request.body))
-        errand = _Errand(request, user)
         sender = Sender(self._core.identity.canonical(request.from_.uri), is_user=True)
         try:
-            self._routed(iter(self._routers), request, sender, errand)
+            self._routed(iter(self.routers), request, sender, errand)
         except SipError as error:
             errand.refused(error)
 
     def _routed(
-        self, routers: Iterator[IRouter], request: Request, sender: Sender, errand: _Errand
+        self, routers: Iterator[IRouter], request: Request, sender: Sender, errand: Errand
     ) -> None:
         for router in routers:
             found: Any = router.targets(request, sender)
@@ -95,7 +110,7 @@ class Origin:
         routers: Iterator[IRouter],
         request: Request,
         sender: Sender,
-        errand: _Errand,
+        errand: Errand,
     ) -> None:
         if targets is None:
             self._routed(routers, request, sender, errand)
@@ -105,12 +120,16 @@ class Origin:
         settings = self._core.settings
         targets = first_of_each(targets)
         widths = shares(settings.max_breadth, len(targets))
-        for target, width in zip(targets, widths, strict=True):
-            copy, hop = prepared(request, target, width, settings.max_forwards)
+        ways = [
+            prepared(request, target, width, settings.max_forwards)
+            for target, width in zip(targets, widths, strict=True)
+        ]
+        errand.leaving([copy for copy, _ in ways])
+        for target, (copy, hop) in zip(targets, ways, strict=True):
             branch = new_branch(self._core.random(8))
             Branch(self._core, copy, branch, errand, None).send(target.flow, hop)
 
-    def _lost(self, failure: Failure, errand: _Errand) -> None:
+    def _lost(self, failure: Failure, errand: Errand) -> None:
         if isinstance(failure.value, SipError):
             errand.refused(failure.value)
         else:

@@ -113,10 +113,11 @@ class Senders:
         def judged(may_send: bool) -> Any:
             if not may_send:
                 raise SipError(403, "Domain Not Allowed From There")
-            return then(peers.believes(domain, *source), believed)
+            return then(peers.vouches(domain, *source), vouched_for)
 
-        def believed(is_trusted: bool) -> Sender:
-            return Sender(aor, is_user=False, is_trusted=is_trusted)
+        def vouched_for(is_proven: bool) -> Sender:
+            is_trusted = is_proven and peers.is_trusted(domain)
+            return Sender(aor, is_user=False, is_trusted=is_trusted, is_proven=is_proven)
 
         return then(peers.may_send(domain, *source), judged)
 
@@ -124,11 +125,12 @@ class Senders:
         """Return a proven user of ours, inside a dialog that we know or outside."""
         is_authenticated = self._authenticator is not None
         if passage is None:
-            return Sender(aor, is_user=True, is_authenticated=is_authenticated)
+            return Sender(aor, is_user=True, is_authenticated=is_authenticated, is_proven=True)
         return Sender(
             aor,
             is_user=True,
             by_token=True,
             peer_is_proven=passage.other.is_proven,
             is_authenticated=is_authenticated,
+            is_proven=True,
         )

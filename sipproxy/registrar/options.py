@@ -8,9 +8,9 @@ import msgspec
 class RegistrarOptions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The ``[plugin.registrar]`` table; times in seconds."""
 
-    default_expires: int = 3600
-    min_expires: int = 60
-    max_expires: int = 7200
+    default_expires: int = 3600  # of a binding that does not say
+    min_expires: int = 60  # less is answered 423
+    max_expires: int = 7200  # more is cut to this
     max_bindings: int = 10  # per address-of-record; beyond: 403
     max_contact: int = 2048  # bytes of one Contact value; beyond: 400
     max_path: int = 10  # values of Path; beyond: 400

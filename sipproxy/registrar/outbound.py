@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed, parse_number
 from sipproxy.sip.headers import NameAddr
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import supports
+from sipproxy.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from sipproxy.transaction.parties import Flow
+    from sipproxy.transport.identity import Identity
 
 GRACE = 30  # seconds beyond Flow-Timer, for what is sent a second time on its way (§5.4)
 _MOST = 2**31 - 1  # §10
@@ -15,6 +22,27 @@ _MOST = 2**31 - 1  # §10
 def is_direct(request: Request) -> bool:
     """Tell whether we are the first hop."""
     return len(request.values(b"via")) == 1
+
+
+def is_by_flow(request: Request, contact: Uri, flow: Flow | None, identity: Identity) -> bool:
+    """Tell whether a contact is the client that sent this, reachable by its flow alone.
+
+    It is adjacent (one Via) and came by a stream or asked for ``rport``; and its Contact names an
+    address, or the host that its Via names, not somewhere else to go. Over UDP a Contact at the
+    very address that the request came from, but another port, means what it says: there is no NAT
+    in between.
+    """
+    if flow is None or not contact.is_sip or not is_direct(request):
+        return False
+    via = request.via
+    if not flow.reliable:
+        here = contact.host.strip(b"[]") == flow.host
+        if b"rport" not in via.params or (here and contact.effective_port != flow.port):
+            return False
+    if identity.is_us(contact):
+        return False
+    is_address = contact.host[:1] == b"[" or contact.host.replace(b".", b"").isdigit()
+    return is_address or contact.host == via.host or contact.host.endswith(b".invalid")
 
 
 def is_applicable(request: Request) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sipproxy.registrar.binding import REFRESHED, REGISTERED, Binding, Life
 from sipproxy.registrar.options import RegistrarOptions
-from sipproxy.registrar.outbound import GRACE, effective_reg_id, is_direct
+from sipproxy.registrar.outbound import GRACE, effective_reg_id, is_by_flow, is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.features import features_of
 from sipproxy.sip.grammar import malformed, split_quoted
@@ -206,24 +206,12 @@ class Registration:
     def _is_by_flow(self, host: IHost, asked: Asked) -> bool:
         """Tell whether the contact is the client that sent this, reachable by its flow alone.
 
-        It is if it registers that flow with us (RFC 5626 §6). Else it is adjacent (one Via) and
-        came by a stream or asked for ``rport``; and its Contact names an address, or the host that
-        its Via names, not somewhere else to go. Over UDP a Contact at the very address that the
-        request came from, but another port, means what it says: there is no NAT in between.
+        It is if it registers that flow with us (RFC 5626 §6).
         """
-        uri, via, flow = asked.contact.uri, self._request.via, self._flow
-        if flow is None or not uri.is_sip or not is_direct(self._request):
-            return False
-        if asked.reg_id:
+        uri, flow = asked.contact.uri, self._flow
+        if asked.reg_id and flow is not None and uri.is_sip and is_direct(self._request):
             return True
-        if not flow.reliable:
-            here = uri.host.strip(b"[]") == flow.host
-            if b"rport" not in via.params or (here and uri.effective_port != flow.port):
-                return False
-        if host.identity.is_us(uri):
-            return False
-        is_address = uri.host[:1] == b"[" or uri.host.replace(b".", b"").isdigit()
-        return is_address or uri.host == via.host or uri.host.endswith(b".invalid")
+        return is_by_flow(self._request, uri, flow, host.identity)
 
 
 def parse_contact(value: bytes) -> NameAddr:

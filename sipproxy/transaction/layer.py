@@ -183,20 +183,26 @@ class TransactionLayer:
         self, request: Request, branch: bytes, flow: Flow, user: ClientUser
     ) -> ClientTransaction:
         """Send a request whose topmost Via, with ``branch``, is in place."""
-        key = (branch, request.method)
-        client: ClientTransaction
-        if request.method == b"INVITE":
-            invite = InviteClient(
-                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
-            )
-            self._clients[key] = client = invite
-            invite.invite(request)
-        else:
-            client = NonInviteClient(
-                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
-            )
-            self._clients[key] = client
-            client.start()
+        if request.method != b"INVITE":
+            return self.send_octets(request.method, request.encode(), branch, flow, user)
+        key = (branch, b"INVITE")
+        client = InviteClient(
+            key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+        )
+        self._clients[key] = client
+        client.invite(request)
+        return client
+
+    def send_octets(
+        self, method: bytes, data: bytes, branch: bytes, flow: Flow, user: ClientUser
+    ) -> ClientTransaction:
+        """Send what is no INVITE, as it goes over the wire."""
+        key = (branch, method)
+        client = NonInviteClient(
+            key, data, flow, user, self.timers, self.wheel, self._forget_client
+        )
+        self._clients[key] = client
+        client.start()
         return client
 
     def cancel(self, client: ClientTransaction, user: ClientUser) -> None:

@@ -12,12 +12,12 @@ _UNNAMED = -(1 << 31)  # no port that anybody would write
 class Listen(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """One ``[[listen]]`` entry; the files are of TLS, PEM, relative to the configuration."""
 
-    transport: Literal["udp", "tcp", "tls"]
-    address: str
-    port: int = _UNNAMED
-    advertise: str = ""
-    certificate: str = ""
-    private_key: str = ""
+    transport: Literal["udp", "tcp", "tls"]  # what it speaks
+    address: str  # IPv4 or IPv6
+    port: int = _UNNAMED  # 5060, and with tls 5061, where there is none
+    advertise: str = ""  # host[:port] that peers reach it by; needed where address is a wildcard
+    certificate: str = ""  # and the authorities below the topmost, after it
+    private_key: str = ""  # not encrypted
 
     def __post_init__(self) -> None:
         if self.port == _UNNAMED:  # RFC 3261 §19.1.2
@@ -29,9 +29,10 @@ class Tls(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The ``[tls]`` table: whom we trust, and who we are where we connect."""
 
     ca: str = ""  # a PEM bundle; default: the system's
+    # Whether whoever connects is to show a certificate.
     verify_clients: Literal["none", "request", "require"] = "none"
     client_certificate: str = ""  # default: that of the first listener with TLS
-    client_private_key: str = ""
+    client_private_key: str = ""  # of it
     strict_purposes: bool = False  # True: a certificate for servers alone is none of a client
 
 
@@ -45,7 +46,7 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     idle: float = 600.0  # a connection without bindings or dialogs that is silent this long
     partial: float = 30.0  # a message on a stream that is not whole by then
     connections: int = 20000  # of streams, all together
-    connections_per_address: int = 10000
+    connections_per_address: int = 10000  # beyond: closed
     transactions: int = 250000  # of server transactions; beyond: 503
     connect: float = 2.0  # an attempt by TCP
     handshake: float = 10.0  # of TLS, from the moment that TCP stands

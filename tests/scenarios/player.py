@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from sipproxy.interfaces.events import Verdict
 from sipproxy.sip.message import Message, Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from sipproxy.testing import CONFIG, FakeClient, FakeServer, authorized, octets
+from tests.events.fakes import BOB, HANDLINGS, NewsFactory
 from tests.proxy.fakes import resolve
 from tests.scenarios.script import ABSENT, Step, Text, filled, matches, steps
 from tests.transport.zones import FakeDns
@@ -17,6 +19,8 @@ OURS = "example.test"
 _party = re.compile(
     r"(\S+) is (\S+)@(\S+) at ([\w.:\[\]]+?)(?::(\d+))? by (udp|tcp|tls)(?: certified as (\S+))?"
 ).fullmatch
+_news = re.compile(r"the news of (\S+) are").fullmatch
+_verdict = re.compile(r"(\S+) is judged").fullmatch
 _wait = re.compile(r"after ([\d.]+) seconds?").fullmatch
 
 
@@ -92,7 +96,8 @@ class Party:
 class Player:
     """A server, the parties of a scenario, and what has been noted of their messages."""
 
-    def __init__(self, directory: str, path: Path) -> None:
+    def __init__(self, directory: str, path: Path, news: NewsFactory | None = None) -> None:
+        self.news = news
         self.steps = list(steps(path))
         extra = "".join(step.block for step in self.steps if step.words == "config")
         zone = "".join(step.block for step in self.steps if step.words == "dns")
@@ -131,11 +136,30 @@ class Player:
             self.parties[name] = Party(name, user, domain, client)
         elif match := _wait(step.words):
             self.server.advance(float(match[1]))
+        elif match := _news(step.words):
+            self._tell(match[1].encode(), step.start.encode())
+        elif match := _verdict(step.words):
+            self._judge(match[1].encode(), HANDLINGS[step.start])
         else:
             name, _, verb = step.words.partition(" ")
             method = _VERBS.get(verb if verb in _VERBS else verb.partition(" ")[0])
             assert method is not None and name in self.parties, "is no step"
             method(self, self.parties[name], step)
+
+    # What happens to the package of tests/events/fakes.py
+
+    def _tell(self, resource: bytes, text: bytes) -> None:
+        assert self.news is not None, "there is no such package"
+        self.news.built.texts[resource] = text
+        self.server.node.notifier.changed(b"news", resource)
+        self.server.clock.advance(0)
+
+    def _judge(self, watcher: bytes, handling: int) -> None:
+        """Have another verdict on a watcher, whatever it watches."""
+        assert self.news is not None, "there is no such package"
+        self.news.built.verdicts[watcher] = Verdict(handling)
+        self.server.node.notifier.judge(b"news", BOB)
+        self.server.clock.advance(0)
 
     # What parties do
 

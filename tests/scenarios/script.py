@@ -27,6 +27,12 @@ body::
     after 10 seconds
     alice receives nothing
 
+There is an event package ``news``, whose documents are what the scenario says, and who may see
+those of bob@example.test it says, too (allow, polite-block, confirm, block)::
+
+    the news of bob@example.test are: good
+    alice@example.test is judged: confirm
+
 Where there is a zone, names of hosts are looked up in it (``tests/transport/zones.py`` says how it
 is written), else they are reached as if they were addresses.
 

@@ -40,6 +40,21 @@ class RegistrarFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class SubscribeFactory:
+    """Answers SUBSCRIBE."""
+
+    name = "subscribe"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.subscribe import Subscribe
+
+        return Subscribe(host.core, host.notifier)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class BindingsFactory:
     """The location table."""
 
@@ -123,6 +138,7 @@ class RouterFactory:
 
 
 registrar = RegistrarFactory()
+subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
 memory = MemoryFactory()

@@ -1,0 +1,168 @@
+"""Our side of a dialog that a SUBSCRIBE made (RFC 3261 §12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sipproxy.events.asked import named
+from sipproxy.proxy.secure import is_secure, is_sips
+from sipproxy.registrar.outbound import is_by_flow
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.grammar import malformed
+from sipproxy.sip.headers import Event, NameAddr, parse_name_addr
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.uri import Uri, parse_uri, request_form
+
+if TYPE_CHECKING:
+    from sipproxy.events.way import Way
+    from sipproxy.transaction.parties import Flow
+    from sipproxy.transport.identity import Identity
+
+MARK = b"s-"  # begins the user part of our Contact
+
+
+class Dialog:
+    """What both sides know of each other, as the UAS has it (§12.1.1).
+
+    ``tag`` is ours. ``flow`` is how the subscriber came, where requests have to go that way; else
+    they go to ``target`` past ``routes``. ``way`` is how they went last, with all that is the same
+    in each. Raises `SipError` 400 for a request that makes no dialog.
+    """
+
+    __slots__ = (
+        *("call_id", "contact", "cseq", "event", "flow", "is_lost", "local", "remote"),
+        *("remote_cseq", "remote_tag", "routes", "tag", "target", "way"),
+    )
+
+    def __init__(
+        self, request: Request, event: Event, flow: Flow, tag: bytes, identity: Identity
+    ) -> None:
+        contact = _contact(request)
+        if contact is None:
+            raise malformed("Contact")
+        self.tag = tag
+        self.call_id = request.call_id
+        self.remote_tag = request.from_.tag
+        self.remote_cseq = request.cseq.number
+        self.cseq = 0
+        self.event = named(event)
+        self.local = b"%b;tag=%b" % (request.value(b"to") or b"", tag)
+        self.remote = request.value(b"from") or b""
+        self.routes = tuple(_routes(request))
+        self.contact = local_target(request, contact, flow, tag)
+        self.flow: Flow | None = None
+        self.is_lost = False  # its flow has closed, and there is no other way
+        self.way: Way | None = None
+        self.target = b""
+        self._turn(request, contact.uri, flow, identity)
+
+    def open(self) -> None:
+        """Begin to rely on the flow: a connection with a dialog is not idle."""
+        if self.flow is not None and self.flow.reliable:
+            self.flow.watch(self.flow_closed)
+
+    def matches(self, request: Request) -> bool:
+        """Tell whether a request with our tag is of this dialog (§12.2.2)."""
+        return request.call_id == self.call_id and request.from_.tag == self.remote_tag
+
+    def is_about(self, event: Event) -> bool:
+        """Tell whether an Event means the subscription of this dialog (RFC 6665 §8.2.1)."""
+        return named(event) == self.event
+
+    def refresh(self, request: Request, flow: Flow, identity: Identity) -> None:
+        """Take the remote target and the flow of a target refresh request (§12.2.2).
+
+        Raises `SipError` 400.
+        """
+        contact = _contact(request)
+        self.remote_cseq = request.cseq.number
+        if contact is not None:
+            self.close()
+            self._turn(request, contact.uri, flow, identity)
+            self.open()
+
+    def retarget(self, response: Response) -> None:
+        """Take the remote target of a 2xx, where it has one that can be read (§12.2.1.2)."""
+        try:
+            contact = _contact(response)
+            if contact is None or request_form(contact.uri) == self.target:
+                return
+        except SipError:
+            return
+        self.target = request_form(contact.uri)
+        self.way = None
+
+    def _turn(self, request: Request, target: Uri, flow: Flow, identity: Identity) -> None:
+        form = request_form(target)
+        by_flow = not self.routes and is_by_flow(request, target, flow, identity)
+        if is_sips(form) and not is_secure(flow):
+            by_flow = False
+        self.flow = flow if by_flow else None
+        self.target = form
+        self.way = None
+        self.is_lost = False
+
+    def close(self) -> None:
+        """Rely on the flow no longer."""
+        if self.flow is not None and self.flow.reliable:
+            self.flow.unwatch(self.flow_closed)
+
+    def flow_closed(self) -> None:
+        """The connection has ended: is the subscriber anywhere else?
+
+        A Contact at the address that the connection came from can be connected to, or a name be
+        looked up; any other address is one behind a NAT, and another's here.
+        """
+        flow, self.flow, self.way = self.flow, None, None
+        if flow is not None:
+            host = parse_uri(self.target).host.strip(b"[]")
+            is_address = b":" in host or host.replace(b".", b"").isdigit()
+            self.is_lost = is_address and host != flow.host
+
+    @property
+    def fields(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The header fields that are the same in each request."""
+        return (
+            *((b"Route", route) for route in self.routes),
+            (b"From", self.local),
+            (b"To", self.remote),
+            (b"Call-ID", self.call_id),
+            (b"Contact", self.contact),
+            (b"Event", self.event),
+        )
+
+
+def local_target(request: Request, contact: NameAddr, flow: Flow, tag: bytes) -> bytes:
+    """Return the Contact that leads to us: a GRUU of our own making (RFC 6665 §4.5.1, 5627 §4.3).
+
+    It is sips where RFC 3261 §12.1.1 asks for it; 400 where nothing that came by TLS does.
+    """
+    our, transport = flow.sent_by, flow.via_transport.lower()
+    routes = request.values(b"record-route")
+    nearest = parse_name_addr(routes[0]).raw_uri if routes else contact.raw_uri
+    if is_sips(request.raw_uri) or is_sips(nearest):
+        if not is_secure(flow):
+            raise SipError(400, "SIPS Needs TLS")
+        return b"<sips:%b%b@%b:%d;gr>" % (MARK, tag, our.host, our.port)
+    way = b"" if transport == b"udp" else b";transport=" + transport
+    return b"<sip:%b%b@%b:%d%b;gr>" % (MARK, tag, our.host, our.port, way)
+
+
+def _routes(request: Request) -> list[bytes]:
+    """Return the route set: Record-Route in its order (§12.1.1); raises `SipError` 400."""
+    routes = request.values(b"record-route")
+    for value in routes:
+        if not parse_name_addr(value).uri.is_sip:
+            raise malformed("Record-Route")
+    return routes
+
+
+def _contact(message: Request | Response) -> NameAddr | None:
+    """Return the one Contact that makes a remote target (§8.1.1.8); raises `SipError` 400."""
+    values = message.values(b"contact")
+    if not values:
+        return None
+    contact = parse_name_addr(values[0])
+    if len(values) > 1 or not contact.uri.is_sip:
+        raise malformed("Contact")
+    return contact

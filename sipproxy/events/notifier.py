@@ -1,0 +1,245 @@
+"""The notifier: who watches what, and telling them of changes, in slices (RFC 6665 §4.2)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from zope.interface import implementer
+
+from sipproxy.events.dialog import Dialog
+from sipproxy.events.packages import Packages
+from sipproxy.events.settings import Events
+from sipproxy.events.subscription import Subscription
+from sipproxy.events.telling import PENDING, WAITING
+from sipproxy.events.watchers import Census
+from sipproxy.events.way import Post
+from sipproxy.interfaces import IHost
+from sipproxy.interfaces.events import (
+    Body,
+    IEventPackage,
+    INotifier,
+    ISubscriptionListener,
+    Publication,
+    Verdict,
+)
+
+SLICE = 50  # subscriptions that are looked at in one turn
+
+
+class Resource:
+    """What is watched, and by whom."""
+
+    __slots__ = ("aor", "is_composed", "package", "state", "subscriptions")
+
+    def __init__(self, package: IEventPackage, aor: bytes) -> None:
+        self.package = package
+        self.aor = aor
+        self.subscriptions: dict[Subscription, None] = {}
+        self.is_composed = False
+        self.state: Any = None
+
+
+@implementer(INotifier)
+class Notifier:
+    """Keeps the subscriptions, and tells watchers what has changed.
+
+    ``soon`` calls a function in the next turn of the reactor: there each resource that has changed
+    is composed once, and its watchers are told, so many in each turn.
+    """
+
+    def __init__(
+        self,
+        host: IHost,
+        settings: Events,
+        packages: Packages,
+        post: Post,
+        soon: Callable[[Callable[[], None]], Any],
+    ) -> None:
+        self.host = host
+        self.settings = settings
+        self.packages = packages
+        self.post = post
+        self.census = Census(settings)
+        self._soon = soon
+        self._resources: dict[tuple[bytes, bytes], Resource] = {}
+        self._dialogs: dict[bytes, Subscription] = {}
+        self._listeners: list[ISubscriptionListener] = []
+        self._changed: dict[Resource, None] = {}
+        self._composed: dict[Resource, None] = {}
+        self._queue: deque[Subscription] = deque()
+        self._is_booked = False
+
+    def __len__(self) -> int:
+        """How many subscriptions have a dialog."""
+        return len(self._dialogs)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits for the next turn."""
+        return not self._is_booked
+
+    # INotifier
+
+    def changed(self, package: bytes, resource: bytes) -> None:
+        """A resource has a new state: it is composed anew, and its watchers are told."""
+        known = self._resources.get((package, resource))
+        if known is not None:
+            known.is_composed, known.state = False, None
+            self._changed[known] = None
+            self._book()
+
+    def judge(self, package: bytes, resource: bytes) -> None:
+        """What watchers of a resource may have is to be asked again; they are told."""
+        known = self._resources.get((package, resource))
+        if known is not None:
+            for subscription in known.subscriptions:
+                subscription.is_unsure = True
+                self._enqueue(subscription)
+
+    def subscriptions(self, package: bytes, resource: bytes) -> Sequence[Subscription]:
+        """Return the subscriptions to a resource, pending and waiting ones too."""
+        known = self._resources.get((package, resource))
+        return () if known is None else list(known.subscriptions)
+
+    def publications(self, package: bytes, resource: bytes) -> Sequence[Publication]:
+        """Return the publications of a resource that have not expired, the oldest first."""
+        return ()
+
+    def listen(self, listener: ISubscriptionListener) -> None:
+        """Have a listener hear how subscriptions of every package move."""
+        self._listeners.append(listener)
+
+    # Turns
+
+    def _book(self) -> None:
+        if not self._is_booked:
+            self._is_booked = True
+            self._soon(self._turn)
+
+    def _enqueue(self, subscription: Subscription) -> None:
+        if not subscription.is_queued:
+            subscription.is_queued = True
+            self._queue.append(subscription)
+            self._book()
+
+    def _turn(self) -> None:
+        """Tell the next slice of those who are to be told."""
+        self._is_booked = False
+        changed, self._changed = self._changed, {}
+        for resource in changed:
+            for subscription in resource.subscriptions:
+                if subscription.mark():
+                    self._enqueue(subscription)
+        try:
+            self._flush(min(SLICE, len(self._queue)))
+        finally:
+            if self._queue or self._changed:
+                self._book()
+            else:
+                self._drop_states()
+
+    def _flush(self, count: int) -> None:
+        for _ in range(count):
+            subscription = self._queue.popleft()
+            subscription.is_queued = False
+            try:
+                subscription.flush()
+            except Exception:
+                self.host.log.failure("while {aor} is told", aor=subscription.watcher.aor)
+
+    def _drop_states(self) -> None:
+        """What was composed is good for one turn, and for what is told of it in the next ones."""
+        for resource in self._composed:
+            resource.is_composed, resource.state = False, None
+        self._composed.clear()
+
+    # What subscriptions ask
+
+    def rendered(
+        self, resource: Resource, subscription: Subscription, is_full: bool
+    ) -> Body | None:
+        """Return what a package shows to a watcher; nothing where it fails."""
+        package = resource.package
+        try:
+            if not resource.is_composed:
+                resource.state = package.compose(resource.aor)
+                resource.is_composed = True
+                self._composed[resource] = None
+                self._book()
+            body: Body | None = package.render(resource.state, subscription, is_full)
+        except Exception:
+            self.host.log.failure("while {aor} is rendered", aor=resource.aor)
+            return None
+        return body
+
+    def verdict(self, resource: Resource, subscription: Subscription) -> Verdict:
+        """Return what a watcher may have; what it had where the package fails."""
+        try:
+            verdict: Verdict = resource.package.authorize(resource.aor, subscription.watcher)
+        except Exception:
+            self.host.log.failure("while a watcher of {aor} is judged", aor=resource.aor)
+            return subscription.verdict
+        return verdict
+
+    def moved(self, subscription: Subscription, event: bytes) -> None:
+        """Count a subscription by its new status, and tell the listeners of it."""
+        if subscription.status in (PENDING, WAITING):
+            self.census.wait(subscription)
+        else:
+            self.census.authorize(subscription)
+        for listener in self._listeners:
+            try:
+                listener.moved(subscription, event)
+            except Exception:
+                self.host.log.failure("a listener of {event!r}", event=event)
+
+    def hang_up(self, dialog: Dialog) -> None:
+        """A dialog is over."""
+        self._dialogs.pop(dialog.tag, None)
+
+    def forget(self, subscription: Subscription) -> None:
+        """A subscription is over."""
+        key = subscription.package, subscription.resource
+        resource = self._resources.get(key)
+        if resource is None or subscription not in resource.subscriptions:
+            return
+        del resource.subscriptions[subscription]
+        self.census.leave(subscription)
+        if not resource.subscriptions:
+            del self._resources[key]
+            self._changed.pop(resource, None)
+
+    # What the handler asks
+
+    def find(self, tag: bytes | None) -> Subscription | None:
+        """Return the subscription whose dialog has our tag, or None."""
+        return None if tag is None else self._dialogs.get(tag)
+
+    def resource(self, package: IEventPackage, aor: bytes) -> Resource:
+        """Return a resource, which is kept only while somebody watches it."""
+        return self._resources.get((package.name, aor)) or Resource(package, aor)
+
+    def enter(self, subscription: Subscription, resource: Resource) -> None:
+        """Keep a new subscription; one that waits and asked for the same gives up.
+
+        RFC 3857 §4.7.1: its watcher, package, parameters and filter are the same.
+        """
+        for known in self.census.unauthorized(subscription.watcher):
+            if known.status == WAITING and _is_same(known, subscription):
+                known.give_up()
+        resource.subscriptions[subscription] = None
+        self._resources[resource.package.name, resource.aor] = resource
+        if subscription.dialog is not None:
+            self._dialogs[subscription.dialog.tag] = subscription
+            subscription.dialog.open()
+        self.census.enter(subscription)
+
+
+def _is_same(one: Subscription, other: Subscription) -> bool:
+    """Tell whether two subscriptions of one watcher are to the same, and ask for the same."""
+    return (one.package, one.resource, one.likeness) == (
+        *(other.package, other.resource),
+        other.likeness,
+    )

@@ -1,0 +1,169 @@
+"""Processing SUBSCRIBE requests (RFC 6665 §4.2.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from sipproxy.events.asked import Asked, read_event
+from sipproxy.events.dialog import MARK, Dialog
+from sipproxy.events.notifier import Notifier
+from sipproxy.events.subscription import Subscription
+from sipproxy.events.watchers import watcher_of
+from sipproxy.interfaces import IRequestHandler, Sender, then
+from sipproxy.interfaces.events import BLOCK, CONFIRM, IEventPackage
+from sipproxy.proxy.core import Core
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.gruu import is_gruu
+from sipproxy.sip.message import Request
+from sipproxy.sip.options import refuse_unknown
+from sipproxy.sip.response import make_response
+
+if TYPE_CHECKING:
+    from sipproxy.sip.headers import Event
+    from sipproxy.transaction.parties import Flow
+    from sipproxy.transaction.server import ServerTransaction
+
+SUPPORTED: frozenset[bytes] = frozenset()
+_TAG = 8  # random bytes
+_own = re.compile(rb"%b[0-9a-f]{%d}" % (MARK, 2 * _TAG)).fullmatch
+
+
+@implementer(IRequestHandler)
+class Subscribe:
+    """Answers SUBSCRIBE to our users for our packages, and in the dialogs that come of it."""
+
+    methods = frozenset((b"SUBSCRIBE",))
+
+    def __init__(self, core: Core, notifier: Notifier) -> None:
+        self._core = core
+        self._notifier = notifier
+        self._packages = notifier.packages
+        self._forwarded = frozenset(name.encode() for name in notifier.settings.forward)
+
+    def claims(self, request: Request) -> bool:
+        """Take what is for our users and packages, and what is in a dialog of ours.
+
+        A GRUU of a user's names the device: it goes there (RFC 6665 §4.5.1).
+        """
+        if request.method != b"SUBSCRIBE" or not self._packages:
+            return False
+        if is_ours(request):
+            return True
+        if request.to.tag is not None:
+            return self._notifier.find(request.to.tag) is not None
+        if request.uri.user is None or is_gruu(request.uri):
+            return False
+        event = read_event(request)
+        return event is None or event.package not in self._forwarded
+
+    def handle(self, request: Request, transaction: ServerTransaction, sender: Sender) -> Any:
+        """Follow §4.2.1.1 for a new subscription, §4.2.1.4 for one that there is."""
+        refuse_unknown(request, b"require", SUPPORTED)
+        event = read_event(request)
+        package = None if event is None else self._packages.find(event.package)
+        if event is None or package is None:  # §4.2.1.1; §4.2.3 for none
+            raise SipError(489, headers=[(b"Allow-Events", self._packages.allow_events)])
+        if request.to.tag is not None:
+            self._refresh(request, transaction, sender, event)
+            return None
+        flow, resource = transaction.flow, self._resource(request)
+
+        def found(exists: bool) -> None:
+            if not exists:
+                raise SipError(404)
+            if flow is not None and not transaction.is_answered:
+                self._subscribe(request, transaction, sender, event, package, resource, flow)
+
+        return then(package.exists(resource), found)
+
+    def _resource(self, request: Request) -> bytes:
+        """Return what is to be watched: our own GRUU stands for what its dialog is about."""
+        if not is_ours(request):
+            aor: bytes = self._core.identity.canonical(request.uri)
+            return aor
+        known = self._notifier.find((request.uri.user or b"")[len(MARK) :])
+        if known is None:
+            raise SipError(404)
+        return known.resource
+
+    def _subscribe(
+        self,
+        request: Request,
+        transaction: ServerTransaction,
+        sender: Sender,
+        event: Event,
+        package: IEventPackage,
+        aor: bytes,
+        flow: Flow,
+    ) -> None:
+        """Make a subscription, without waiting: all of it or nothing."""
+        notifier, watcher = self._notifier, watcher_of(request, sender)
+        asked = Asked(request, event, package, aor, notifier.settings)
+        tag = self._core.random(_TAG).hex().encode()
+        dialog = Dialog(request, event, flow, tag, self._core.identity)
+        verdict = package.authorize(aor, watcher)
+        if verdict.handling == BLOCK:
+            raise SipError(403)  # RFC 5025 §3.2.1
+        notifier.census.refuse_more(watcher, flow.host)
+        if verdict.handling == CONFIRM:
+            notifier.census.make_room(watcher)
+        resource = notifier.resource(package, aor)
+        subscription = Subscription(notifier, resource, dialog, watcher, verdict, flow.host)
+        subscription.ask(asked)
+        is_fetch = not asked.seconds
+        if not is_fetch or verdict.handling == CONFIRM:
+            notifier.enter(subscription, resource)
+        self._accept(request, transaction, dialog, asked.seconds)
+        if not is_fetch:
+            subscription.begin()
+            subscription.answer()
+        elif verdict.handling == CONFIRM:
+            subscription.wait()
+        else:
+            subscription.fetched()
+
+    def _refresh(
+        self, request: Request, transaction: ServerTransaction, sender: Sender, event: Event
+    ) -> None:
+        """Change a subscription as its watcher asks, or end it."""
+        subscription = self._notifier.find(request.to.tag)
+        dialog = None if subscription is None else subscription.dialog
+        if subscription is None or dialog is None or not dialog.matches(request):
+            raise SipError(481, "Subscription Does Not Exist")
+        if request.cseq.number < dialog.remote_cseq:
+            raise SipError(500, "CSeq Out Of Order")  # RFC 3261 §12.2.2
+        if sender.aor != subscription.watcher.aor:
+            raise SipError(403, "The Subscription Is Another User's")
+        if not dialog.is_about(event):
+            raise SipError(403, "Dialog Sharing Is Not Supported")  # §4.5.2
+        flow, package = transaction.flow, subscription.described
+        asked = Asked(request, event, package, subscription.resource, self._notifier.settings)
+        assert flow is not None
+        dialog.refresh(request, flow, self._core.identity)
+        subscription.ask(asked)
+        self._accept(request, transaction, dialog, asked.seconds)
+        subscription.answer()
+
+    def _accept(
+        self, request: Request, transaction: ServerTransaction, dialog: Dialog, seconds: int
+    ) -> None:
+        """Answer 200, never 202 (§8.3.1); the NOTIFY comes after it."""
+        headers = [
+            *((b"Record-Route", route) for route in request.values(b"record-route")),
+            (b"Contact", dialog.contact),
+            (b"Expires", b"%d" % seconds),
+            (b"Allow-Events", self._packages.allow_events),
+        ]
+        response = make_response(request, 200, dialog.tag, headers=headers)
+        self._core.respond_with(request, transaction, response)
+
+
+def is_ours(request: Request) -> bool:
+    """Tell whether the Request-URI is a Contact that we made."""
+    uri = request.uri
+    if uri.user is None or not is_gruu(uri) or uri.params[b"gr"]:
+        return False
+    return _own(uri.user) is not None

@@ -1,0 +1,244 @@
+"""A subscription and its states (RFC 6665 §4.2.2, RFC 3857 §4.7.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from sipproxy.events.asked import Asked
+from sipproxy.events.dialog import Dialog
+from sipproxy.events.telling import ACTIVE, CHANGE, NEVER, PENDING, TERMINATED, WAITING, Telling
+from sipproxy.interfaces.events import (
+    BLOCK,
+    CONFIRM,
+    Body,
+    IEventPackage,
+    ISubscription,
+    Verdict,
+    Watcher,
+)
+
+if TYPE_CHECKING:
+    from sipproxy.events.notifier import Notifier, Resource
+
+
+@implementer(ISubscription)
+class Subscription(Telling):
+    """What one watcher wants to know of one resource.
+
+    ::
+
+        pending --approved--> active --timeout, rejected, deactivated, probation, noresource--.
+           |  '--rejected, giveup, deactivated, probation, noresource--> terminated <---------'
+           '--timeout--> waiting --approved, rejected, giveup, noresource--^
+
+    An active one goes back to pending where the verdict does (RFC 5025 §3.2.1).
+    """
+
+    __slots__ = (
+        *("_gives_up_at", "accepted", "began_at", "booked", "due", "id", "is_confirmed"),
+        *("is_queued", "likeness", "media_type", "memory", "source", "terms", "watcher"),
+    )
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        resource: Resource,
+        dialog: Dialog,
+        watcher: Watcher,
+        verdict: Verdict,
+        source: bytes,
+    ) -> None:
+        Telling.__init__(self, notifier, resource, dialog, verdict)
+        self.watcher = watcher
+        self.source = source  # the address that it came from
+        self.id = notifier.host.random(8).hex().encode()
+        self.began_at = self.expires_at
+        self.terms: Any = None
+        self.memory: Any = None
+        self.likeness = b""
+        self.is_confirmed = bool(watcher.identity)
+        self.is_queued = False
+        self.due = self.booked = 0
+        self._gives_up_at = NEVER
+
+    @property
+    def package(self) -> bytes:
+        """The name of the event package."""
+        name: bytes = self._resource.package.name
+        return name
+
+    @property
+    def described(self) -> IEventPackage:
+        """The event package itself."""
+        return self._resource.package
+
+    @property
+    def resource(self) -> bytes:
+        """The canonical address-of-record that is watched."""
+        return self._resource.aor
+
+    # What the watcher asks
+
+    def ask(self, asked: Asked) -> None:
+        """Take what a SUBSCRIBE says; a filter stays until another comes (RFC 4660 §4.3)."""
+        self.expires_at = self._notifier.host.now() + asked.seconds
+        self.accepted = asked.accepted
+        self.media_type = asked.accepted[0]
+        if asked.has_body:
+            self.terms, self.likeness = asked.terms, asked.likeness
+
+    def begin(self) -> None:
+        """It has been entered."""
+        self._moved(self.status, b"subscribe")
+
+    def answer(self) -> None:
+        """Send the NOTIFY that follows each SUBSCRIBE at once (§4.2.1.2), or the last one."""
+        if self.is_unsure:
+            self.judge()
+        now = self._notifier.host.now()
+        if self.status == TERMINATED:
+            return
+        if self.expires_at <= now:
+            self.expire(shows_state=True)  # §4.4.3
+        else:
+            self._tell_all(now)
+
+    def fetched(self) -> None:
+        """Tell the state once: it was never entered, and nobody hears of it (RFC 3857 §4.7.2)."""
+        self._finish(ACTIVE, b"terminated;reason=timeout", shows_state=True)
+
+    def wait(self) -> None:
+        """Remember that permission was asked for; the dialog is over."""
+        self._moved(WAITING, b"timeout")
+        self._finish(PENDING, b"terminated;reason=timeout", shows_state=False)
+        self.sleep(self._notifier.host.now())
+
+    # What becomes of it
+
+    def approve(self) -> None:
+        """The watcher may have it: a waiting one has to ask again."""
+        if self.status == WAITING:
+            self._end(b"approved")
+        else:
+            self._moved(ACTIVE, b"approved")
+            self._tell_all(self._notifier.host.now())
+
+    def suspend(self) -> None:
+        """Permission is asked for once more: no more is told (RFC 5025 §3.2.1)."""
+        self._moved(PENDING, b"subscribe")
+        self._tell_all(self._notifier.host.now())
+
+    def expire(self, shows_state: bool = False) -> None:
+        """Its time is over, by the clock or by the watcher's wish (§4.2.1.4)."""
+        if self.status == PENDING:
+            self.wait()
+        else:
+            self._end(b"timeout", b"timeout", shows_state)
+
+    def reject(self) -> None:
+        """The watcher may not have it any more."""
+        self._end(b"rejected", b"rejected")
+
+    def give_up(self) -> None:
+        """Nobody has decided for too long, or there is no room to wait any longer."""
+        self._end(b"giveup", b"giveup")
+
+    def dismiss(self, reason: bytes, retry_after: int | None = None) -> None:
+        """End it for a reason of the server's or the package's (§4.1.3)."""
+        event = _EVENTS.get(reason, b"deactivated")
+        told = reason if retry_after is None else b"%b;retry-after=%d" % (reason, retry_after)
+        self._end(event, told)
+
+    def lose(self) -> None:
+        """The watcher is gone: nothing can be told."""
+        event = b"timeout" if self.status == ACTIVE else b"giveup"
+        dialog, self.dialog = self.dialog, None
+        if dialog is not None:
+            self._hang_up(dialog)
+        self._forget(event)
+
+    def _end(self, event: bytes, reason: bytes = b"", shows_state: bool = False) -> None:
+        status, dialog = self.status, self.dialog
+        self._forget(event)
+        if dialog is not None:
+            self._finish(status, b"terminated;reason=" + reason, shows_state)
+
+    def _forget(self, event: bytes) -> None:
+        self._notifier.host.forget(self)
+        self.status = TERMINATED
+        self._notifier.forget(self)
+        self._notifier.moved(self, event)
+
+    def _moved(self, status: bytes, event: bytes) -> None:
+        if status != ACTIVE and self._gives_up_at == NEVER:
+            self._gives_up_at = self._notifier.host.now() + self._notifier.settings.waiting
+        elif status == ACTIVE:
+            self._gives_up_at = NEVER
+        self.status = status
+        self._notifier.moved(self, event)
+
+    # What the presentity decides
+
+    def judge(self) -> None:
+        """Ask for the verdict again, and follow it (RFC 5025 §3.2.1)."""
+        self.is_unsure = False
+        if self.status == TERMINATED:
+            return
+        known, self.verdict = self.verdict, self._notifier.verdict(self._resource, self)
+        handling = self.verdict.handling
+        if handling == BLOCK:
+            self.reject()
+        elif handling == CONFIRM:
+            if self.status == ACTIVE:
+                self.suspend()
+        elif self.status != ACTIVE:
+            self.approve()
+        elif (known.handling, known.view) != (handling, self.verdict.view):
+            self._need = max(self._need, CHANGE)
+        self.sleep(self._notifier.host.now())
+
+    def show(self, is_full: bool) -> Body | None:
+        """Return what the package shows to the watcher."""
+        return self._notifier.rendered(self._resource, self, is_full)
+
+    def confirm(self) -> None:
+        """The watcher has shown that it is there."""
+        self._notifier.census.confirm(self)
+
+    # Sleeper
+
+    def sleep(self, now: float) -> None:
+        """Wake when the first of all that may happen is due."""
+        if self.status == TERMINATED:
+            return
+        until = self.verdict.until
+        first = NEVER if until is None else max(until, now)
+        if self.status != WAITING:
+            first = min(first, self.expires_at)
+        if self.status != ACTIVE:
+            first = min(first, self._gives_up_at)
+        if self._need and self._flight is None:
+            first = min(first, self._earliest())
+        self._notifier.host.wake(self, first - now)
+
+    def woken(self) -> None:
+        """Something is due."""
+        now = self._notifier.host.now()
+        if self.status != ACTIVE and now >= self._gives_up_at:
+            self.give_up()
+        elif self.status != WAITING and now >= self.expires_at:
+            self.expire()
+        else:
+            until = self.verdict.until
+            if until is not None and now >= until:
+                self.is_unsure = True
+            self.flush()
+            self.sleep(now)
+
+
+# What a reason is in the state machine of RFC 3857, where it is an event of it.
+_EVENTS = {
+    reason: reason for reason in b"deactivated probation rejected timeout giveup noresource".split()
+}

@@ -1,0 +1,108 @@
+"""Who watches: whom a SUBSCRIBE is from, and how much one may ask for (RFC 3857 §4.7.1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sipproxy.auth.asserted import asserted
+from sipproxy.events.settings import Events
+from sipproxy.interfaces import Sender
+from sipproxy.interfaces.events import Watcher
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request
+from sipproxy.sip.uri import aor_uri
+
+if TYPE_CHECKING:
+    from sipproxy.events.subscription import Subscription
+
+
+def watcher_of(request: Request, sender: Sender) -> Watcher:
+    """Return who subscribes; whoever nobody vouches for has no identity.
+
+    What a trusted peer asserts of its own domain counts more than From (RFC 3325 §5).
+    """
+    identity = aor_uri(sender.aor) if sender.is_proven else b""
+    if sender.is_trusted:
+        identity = asserted(request, sender) or identity
+    return Watcher(sender.aor, identity, request.from_.display)
+
+
+class Census:
+    """Counts subscriptions by watcher and by the address that they came from."""
+
+    def __init__(self, settings: Events) -> None:
+        self._settings = settings
+        self._watchers: Counter[bytes] = Counter()
+        self._sources: Counter[bytes] = Counter()
+        self._unproven: Counter[bytes] = Counter()
+        self._unauthorized: dict[bytes, dict[Subscription, None]] = {}
+
+    def __len__(self) -> int:
+        """How many are counted anywhere."""
+        counted = len(self._watchers) + len(self._sources) + len(self._unproven)
+        return counted + len(self._unauthorized)
+
+    def refuse_more(self, watcher: Watcher, source: bytes) -> None:
+        """Raise `SipError` 403 where a watcher or an address has all that it may have."""
+        settings = self._settings
+        if (
+            self._watchers[watcher.aor] >= settings.per_watcher
+            or self._sources[source] >= settings.per_source
+            or (not watcher.identity and self._unproven[source] >= settings.unproven)
+        ):
+            raise SipError(403, "Too Many Subscriptions")
+
+    def make_room(self, watcher: Watcher) -> None:
+        """Have the oldest give up that waits for permission without a dialog; else raise 403."""
+        known = self.unauthorized(watcher)
+        if len(known) < self._settings.unauthorized:
+            return
+        for one in known:
+            if one.dialog is None:
+                one.give_up()
+                return
+        raise SipError(403, "Too Many Subscriptions Wait For Permission")
+
+    def unauthorized(self, watcher: Watcher) -> Sequence[Subscription]:
+        """Return what a watcher waits for permission to see, the oldest first."""
+        return tuple(self._unauthorized.get(watcher.aor, ()))
+
+    def enter(self, subscription: Subscription) -> None:
+        """Count one more."""
+        self._watchers[subscription.watcher.aor] += 1
+        self._sources[subscription.source] += 1
+        if not subscription.is_confirmed:
+            self._unproven[subscription.source] += 1
+
+    def leave(self, subscription: Subscription) -> None:
+        """Count one less."""
+        self.confirm(subscription)
+        _less(self._watchers, subscription.watcher.aor)
+        _less(self._sources, subscription.source)
+        self.authorize(subscription)
+
+    def confirm(self, subscription: Subscription) -> None:
+        """It is as good as proven that it is there."""
+        if not subscription.is_confirmed:
+            subscription.is_confirmed = True
+            _less(self._unproven, subscription.source)
+
+    def wait(self, subscription: Subscription) -> None:
+        """It waits for permission from now on."""
+        self._unauthorized.setdefault(subscription.watcher.aor, {})[subscription] = None
+
+    def authorize(self, subscription: Subscription) -> None:
+        """It waits no longer."""
+        known = self._unauthorized.get(subscription.watcher.aor)
+        if known is not None and subscription in known:
+            del known[subscription]
+            if not known:
+                del self._unauthorized[subscription.watcher.aor]
+
+
+def _less(counter: Counter[bytes], key: bytes) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

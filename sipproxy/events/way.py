@@ -1,0 +1,255 @@
+"""How the requests of a dialog leave: by the way that is known, else as any request of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sipproxy.events.dialog import Dialog
+from sipproxy.proxy.core import Core
+from sipproxy.proxy.origin import Errand, Origin
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.message import Request, Response
+from sipproxy.sip.uri import parse_uri
+
+if TYPE_CHECKING:
+    from sipproxy.interfaces.events import Body
+    from sipproxy.transaction.client import ClientTransaction
+    from sipproxy.transaction.parties import Flow
+
+_LIFETIME = 300.0  # seconds that a hop is used again without asking the DNS
+Field = tuple[bytes, bytes]
+
+
+class Flight(Protocol):
+    """A request that has left and has no answer yet."""
+
+    def abandon(self) -> None:
+        """Nothing is sent any more, and nothing reported."""
+
+
+class Watching(Protocol):
+    """Who hears what became of a request; `Flight` is what `Post.send` returned for it."""
+
+    def answered(self, response: Response, flight: Any) -> None:
+        """A response came."""
+
+    def timed_out(self, flight: Any) -> None:
+        """Nothing came."""
+
+    def failed(self, flight: Any) -> None:
+        """It could not be delivered, or there is no way."""
+
+
+class Way:
+    """A flow, and the head of every request that goes by it, but for what changes.
+
+    ``is_kept``: the subscriber came by it. Else it was found: by the ``bindings`` of ``aor``, and
+    is good as long as they are, or by a hop, and is asked for again after ``until``.
+    """
+
+    __slots__ = ("after", "aor", "before", "bindings", "flow", "is_kept", "until")
+
+    def __init__(
+        self, flow: Flow, uri: bytes, fields: Sequence[Field], max_forwards: int, is_kept: bool
+    ) -> None:
+        our = flow.sent_by
+        self.flow = flow
+        self.is_kept = is_kept
+        self.aor = b""
+        self.bindings: Sequence[Any] = ()
+        self.until = 0.0
+        self.before = b"NOTIFY %b SIP/2.0\r\nVia: SIP/2.0/%b %b:%d;branch=" % (
+            *(uri, flow.via_transport),
+            *(our.host, our.port),
+        )
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+        self.after = b"\r\nMax-Forwards: %d\r\n%bCSeq: " % (max_forwards, lines)
+
+
+class Post:
+    """Sends NOTIFYs."""
+
+    def __init__(self, core: Core, origin: Origin, now: Callable[[], float]) -> None:
+        self._core = core
+        self._origin = origin
+        self._now = now
+
+    def send(
+        self,
+        dialog: Dialog,
+        state: bytes,
+        fields: Sequence[Field],
+        body: Body | None,
+        user: Watching,
+    ) -> Flight:
+        """Send a NOTIFY with a Subscription-State; ``user`` may hear of it before this returns."""
+        dialog.cseq += 1
+        way = dialog.way
+        if way is None or not self._is_good(way):
+            way = dialog.way = self._kept(dialog)
+        if way is not None:
+            branch = b"z9hG4bK" + self._core.random(8).hex().encode()
+            data = _written(way, branch, dialog.cseq, state, fields, body)
+            if way.is_kept or way.flow.reliable or len(data) <= self._largest:
+                layer = self._core.layer
+                return layer.send_octets(b"NOTIFY", data, branch, way.flow, user)
+        return self._send_elsewhere(dialog, state, fields, body, user)
+
+    @property
+    def _largest(self) -> int:
+        """The most bytes that go by UDP where a hop was looked for (RFC 3261 §18.1.1)."""
+        return self._core.network.limits.datagram
+
+    def _is_good(self, way: Way) -> bool:
+        if not way.flow.is_open:
+            return False
+        if way.is_kept:
+            return True
+        if way.aor:
+            return self._core.location.bindings(way.aor) == way.bindings
+        return self._now() < way.until
+
+    def _kept(self, dialog: Dialog) -> Way | None:
+        """Return the way that the subscriber came, if it is to go that way."""
+        flow = dialog.flow
+        if flow is None or not flow.is_open:
+            return None
+        hops = self._core.settings.max_forwards
+        return Way(flow, dialog.target, dialog.fields, hops, is_kept=True)
+
+    def _send_elsewhere(
+        self,
+        dialog: Dialog,
+        state: bytes,
+        fields: Sequence[Field],
+        body: Body | None,
+        user: Watching,
+    ) -> Flight:
+        """Send a NOTIFY wherever any request of ours to its target goes."""
+        numbered = (b"CSeq", b"%d NOTIFY" % dialog.cseq), (b"Subscription-State", state)
+        content = () if body is None else ((b"Content-Type", body.media_type),)
+        request = Request.build(
+            b"NOTIFY",
+            dialog.target,
+            (*dialog.fields, *numbered, *fields, *content),
+            b"" if body is None else body.data,
+        )
+        departure = Departure(self, dialog, request, user)
+        if dialog.is_lost:
+            departure.refused(SipError(430))
+        else:
+            self._origin.dispatch(departure)
+        return departure
+
+    def learn(self, dialog: Dialog, copy: Request, flow: Flow) -> None:
+        """Note the way of a request that was answered."""
+        fields = [(b"Route", value) for value in copy.values(b"route")]
+        fields += [field for field in dialog.fields if field[0] != b"Route"]
+        way = Way(flow, copy.raw_uri, fields, self._core.settings.max_forwards, is_kept=False)
+        target = parse_uri(dialog.target)
+        if self._core.identity.domain_of(target) is None:
+            way.until = self._now() + _LIFETIME
+        else:
+            way.aor = self._core.identity.canonical(target)
+            way.bindings = self._core.location.bindings(way.aor)
+            if not any(binding.flow is flow for binding in way.bindings):
+                return  # it went by another user's binding, or to where a binding points
+        dialog.way = way
+
+
+class Departure(Errand):
+    """A NOTIFY on its way to wherever its target is: one flight, whatever number of branches.
+
+    The first 2xx is what became of it, else what became of the branch that ended last.
+    """
+
+    def __init__(self, post: Post, dialog: Dialog, request: Request, user: Watching) -> None:
+        Errand.__init__(self, request, None)
+        self._post = post
+        self._dialog = dialog
+        self._watching: Watching | None = user
+        self._copies: Sequence[Request] = ()
+        self._left = 1
+        self._clients: list[ClientTransaction] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        return self._watching is None
+
+    def leaving(self, copies: Sequence[Request]) -> None:
+        """It is about to leave as these copies."""
+        self._copies, self._left = copies, len(copies)
+
+    def sent(self, client: ClientTransaction) -> None:
+        """A branch has its transaction."""
+        self._clients.append(client)
+
+    def abandon(self) -> None:
+        """Nothing is sent any more, and nothing reported."""
+        self._watching = None
+        for client in self._clients:
+            client.abandon()
+        self._clients.clear()
+
+    def _over(self) -> Watching | None:
+        """Return who is to be told that this was the last of it, and end it."""
+        user = self._watching
+        self.abandon()
+        return user
+
+    def _is_last(self) -> bool:
+        self._left -= 1
+        return self._left <= 0 and self._watching is not None
+
+    def answered(self, response: Response, transaction: ClientTransaction) -> None:
+        """A response came."""
+        if response.status < 200 or self._watching is None:
+            return
+        if response.status < 300 or self._is_last():
+            user = self._over()
+            assert user is not None
+            if response.status < 300 and len(self._copies) == 1:
+                self._post.learn(self._dialog, self._copies[0], transaction.flow)
+            user.answered(response, self)
+
+    def timed_out(self, transaction: ClientTransaction) -> None:
+        """Nothing came."""
+        if self._is_last() and (user := self._over()):
+            user.timed_out(self)
+
+    def failed(self, transaction: ClientTransaction) -> None:
+        """It could not be delivered."""
+        self.branch_failed()
+
+    def branch_failed(self) -> None:
+        """A branch could not be sent."""
+        if self._is_last() and (user := self._over()):
+            user.failed(self)
+
+    def refused(self, error: SipError) -> None:
+        """It did not leave this server."""
+        if user := self._over():
+            user.failed(self)
+
+
+def _written(
+    way: Way,
+    branch: bytes,
+    number: int,
+    state: bytes,
+    fields: Sequence[Field],
+    body: Body | None,
+) -> bytes:
+    """Return a NOTIFY as it goes over the wire."""
+    more = b"".join(b"%b: %b\r\n" % field for field in fields) if fields else b""
+    if body is None:
+        end = b"Content-Length: 0\r\n\r\n"
+    else:
+        end = b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+            *(body.media_type, len(body.data)),
+            body.data,
+        )
+    line = b"%d NOTIFY\r\nSubscription-State: %b\r\n" % (number, state)
+    return b"".join((way.before, branch, way.after, line, more, end))
