@@ -50,6 +50,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     credentials: str = "accounts"  # who our users are: ICredentialStore
     store: str = "memory"  # what survives a restart: IStore
     forwarder: str = "proxy"  # what sends requests on: IForwarder
+    documents: str = "documents"  # what users keep with us, their rules: IDocuments
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -71,7 +72,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     limits: Limits = Limits()
     dns: Dns = Dns()
     components: Components = Components()
-    plugin: dict[str, dict[str, Any]] = {}
+    plugin: dict[str, dict[str, Any]] = {}  # by name of a component, its own keys
 
 
 class Config:

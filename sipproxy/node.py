@@ -19,6 +19,7 @@ from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
+from sipproxy.events.publications import PublicationTable
 from sipproxy.events.way import Post
 from sipproxy.interfaces import events
 from sipproxy.plugins import Components
@@ -144,6 +145,7 @@ class Node:
         self.location = single("location", names.location, interfaces.ILocation)
         self.core.location = self.location
         self.core.credentials = self.credentials
+        self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
@@ -158,7 +160,7 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = [self.store, self.accounts, self.location]
+        tables = (self.store, self.accounts, self.documents, self.location)
         parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
@@ -169,6 +171,8 @@ class Node:
         self._origin = Origin(self.core)
         post = Post(self.core, self._origin, self.now)
         self.notifier = Notifier(self, settings, Packages({}), post, self._soon)
+        self.publications = PublicationTable(self, self.notifier.changed)
+        self.notifier.published = self.publications.of
         built = []
         for index, name in enumerate(settings.packages):
             key = f"events.packages[{index}]"

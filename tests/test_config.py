@@ -324,8 +324,8 @@ FAULTS = {
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
-        "components.storage: unknown key; remove it, or use: credentials, forwarder, location, "
-        "store",
+        "components.storage: unknown key; remove it, or use: credentials, documents, forwarder, "
+        "location, store",
     ),
     "plugin: no table": (
         GOOD + "[plugin]\necho = 1",

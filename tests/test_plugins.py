@@ -18,7 +18,10 @@ from sipproxy.plugins import Components
 from sipproxy.testing import CONFIG, FakeServer
 from tests.installed import install, install_also
 
-BUILT_IN = "accounts, bindings, dns, domains, location, memory, proxy, registrar, subscribe"
+BUILT_IN = (
+    "accounts, bindings, dns, documents, domains, location, memory, proxy, publish, registrar, "
+    "subscribe"
+)
 MODULE = '''
 """A plugin of a test."""
 

@@ -4,57 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from sipproxy import __version__
-from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
+from sipproxy.config import DEFAULT_FILE, ConfigError
+from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
-from sipproxy.ctl.socket import NotRunning, Refused, ask
-from sipproxy.sip.uri import canonical_host
-from sipproxy.store.accounts import AccountError, AccountTable, split_aor
+from sipproxy.ctl.rules import forget, rules
+from sipproxy.store.accounts import AccountError, AccountTable
 from sipproxy.store.schema import DatabaseError
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def fail(error: object) -> NoReturn:
-    """End with one line."""
-    click.echo(f"sipctl: {error}", err=True)
-    sys.exit(1)
-
-
-def configured(context: click.Context) -> Config:
-    """Return the configuration that ``--config`` names, or end."""
-    try:
-        return load(context.obj)
-    except ConfigError as error:
-        fail(error)
-
-
-def show(rows: Sequence[dict[str, Any]], json_wanted: bool, empty: str) -> None:
-    """Print rows as a table, or as JSON."""
-    if json_wanted:
-        click.echo(json.dumps(rows, indent=2))
-    elif not rows:
-        click.echo(empty)
-    else:
-        table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for line in table:
-            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            click.echo("  ".join(cells).rstrip())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value)) or "-"
-    if isinstance(value, dict):
-        return " ".join(f"{name}={count}" for name, count in value.items())
-    return "-" if value is None else str(value)
 
 
 @click.group()
@@ -64,6 +26,9 @@ def _cell(value: Any) -> str:
 def main(context: click.Context, config: str) -> None:
     """Operate a sipproxy server."""
     context.obj = config
+
+
+main.add_command(rules)
 
 
 @main.group()
@@ -76,11 +41,9 @@ def _change(context: click.Context, change: Any) -> None:
     config = configured(context)
     try:
         change(AccountTable(config.data))
-        ask(config.data, "reload-accounts")
-    except NotRunning:
-        return
-    except (AccountError, DatabaseError, Refused, OSError) as error:
+    except (AccountError, DatabaseError, OSError) as error:
         fail(error)
+    tell(config, "reload-accounts")
 
 
 def _password(given: str | None, from_stdin: bool) -> str:
@@ -110,13 +73,7 @@ def _with_password(command: Any) -> Any:
 @click.pass_context
 def user_add(context: click.Context, aor: str, password: str, password_stdin: bool) -> None:
     """Add an account: AOR is user@domain."""
-    domains = configured(context).settings.domains
-    try:
-        _, domain = split_aor(aor)
-    except AccountError as error:
-        fail(error)
-    if domain not in {canonical_host(name.encode()) for name in domains}:
-        fail(f"{aor} is in none of our domains: {', '.join(domains)}")
+    of_ours(configured(context), aor)
     secret = _password(password, password_stdin)
     _change(context, lambda table: table.put(aor, secret, replace=False))
 
@@ -135,8 +92,10 @@ def user_passwd(context: click.Context, aor: str, password: str, password_stdin:
 @click.argument("aor")
 @click.pass_context
 def user_del(context: click.Context, aor: str) -> None:
-    """Delete an account."""
+    """Delete an account, and what the user has kept here: another one of that name begins anew."""
+    config = configured(context)
     _change(context, lambda table: table.delete(aor))
+    forget(config, aor)
 
 
 @user.command("import")
@@ -185,25 +144,18 @@ def check(context: click.Context) -> None:
     click.echo(f"{config.file}: all is well")
 
 
-def _ask(context: click.Context, command: str, **arguments: Any) -> Any:
-    try:
-        return ask(configured(context).data, command, **arguments)
-    except (NotRunning, Refused) as error:
-        fail(error)
-
-
 @main.command()
 @as_json
 @click.pass_context
 def status(context: click.Context, as_json: bool) -> None:
     """Show what a running server is doing."""
-    result = _ask(context, "status")
+    result = asked(context, "status")
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
     listen = [f"{one['transport']} {one['address']}:{one['port']}" for one in result["listen"]]
     for key, value in {**result, "listen": listen}.items():
-        click.echo(f"{key.replace('_', ' ')}: {_cell(value)}")
+        click.echo(f"{key.replace('_', ' ')}: {cell(value)}")
 
 
 @main.command()
@@ -212,7 +164,7 @@ def status(context: click.Context, as_json: bool) -> None:
 @click.pass_context
 def bindings(context: click.Context, aor: str | None, as_json: bool) -> None:
     """List the bindings of all users, or of AOR."""
-    rows: Iterable[dict[str, Any]] = _ask(context, "bindings", aor=aor)
+    rows: Iterable[dict[str, Any]] = asked(context, "bindings", aor=aor)
     show(list(rows), as_json, "no bindings")
 
 
@@ -221,7 +173,7 @@ def bindings(context: click.Context, aor: str | None, as_json: bool) -> None:
 @click.pass_context
 def reload_certificates(context: click.Context, as_json: bool) -> None:
     """Let a running server read its certificates anew; connections stay."""
-    rows: Iterable[dict[str, Any]] = _ask(context, "reload-certificates")
+    rows: Iterable[dict[str, Any]] = asked(context, "reload-certificates")
     show(list(rows), as_json, "no certificates: no listener has TLS")
 
 

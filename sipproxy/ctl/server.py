@@ -59,6 +59,7 @@ class Commands(Factory):
             "bindings": self._bindings,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
+            "reload-documents": self._reload_documents,
         }
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
@@ -111,6 +112,14 @@ class Commands(Factory):
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
         reload()
+
+    def _reload_documents(self, request: dict[str, Any]) -> None:
+        """Read one user's documents again, or all; who watches the user is judged anew at once."""
+        reload = getattr(self.node.documents, "reload", None)
+        if reload is None:
+            raise _Mistake("these documents are not kept by sipctl: see components.documents")
+        wanted = request.get("aor")
+        reload(None if wanted is None else b"@".join(split_aor(str(wanted))))
 
     def _reload_certificates(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         contexts = self.node.network.contexts

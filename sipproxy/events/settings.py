@@ -20,9 +20,9 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
     winfo_watchers: int = 1000  # in one document; the rest follows in the next
     highest_min_rate: float = 0.1  # NOTIFYs a second that may be asked for though nothing changes
-    default_publication: int = 3600  # where a PUBLISH does not say how long
+    default_publication: int = 3600  # of a PUBLISH that does not say how long
     min_publication: int = 60  # less is answered 423
-    max_publication: int = 7200
+    max_publication: int = 7200  # longer ones are cut to this
     publications: int = 20  # per resource and package; beyond: 403
     publication_bytes: int = 65536  # of their bodies together; beyond: 413
     publications_waiting: int = 50  # per resource, while a package looks it up; beyond: 503

@@ -37,7 +37,7 @@ class Subscription(Telling):
     """
 
     __slots__ = (
-        *("_gives_up_at", "accepted", "began_at", "booked", "due", "id", "is_confirmed"),
+        *("_gives_up_at", "accepted", "began_at", "booked", "due", "event", "id", "is_confirmed"),
         *("is_queued", "likeness", "media_type", "memory", "source", "terms", "watcher"),
     )
 
@@ -62,6 +62,7 @@ class Subscription(Telling):
         self.is_queued = False
         self.due = self.booked = 0
         self._gives_up_at = NEVER
+        self.event = b"subscribe"  # why it has the status that it has
 
     @property
     def package(self) -> bytes:
@@ -168,6 +169,7 @@ class Subscription(Telling):
     def _forget(self, event: bytes) -> None:
         self._notifier.host.forget(self)
         self.status = TERMINATED
+        self.event = event
         self._notifier.forget(self)
         self._notifier.moved(self, event)
 
@@ -176,7 +178,7 @@ class Subscription(Telling):
             self._gives_up_at = self._notifier.host.now() + self._notifier.settings.waiting
         elif status == ACTIVE:
             self._gives_up_at = NEVER
-        self.status = status
+        self.status, self.event = status, event
         self._notifier.moved(self, event)
 
     # What the presentity decides

@@ -22,15 +22,23 @@ class Watcher:
 
     ``aor`` is the canonical address-of-record in From. ``identity`` is the URI, as octets, that has
     been authenticated, by us or by a peer that may speak for its domain; empty for the anonymous
-    and for those whom nobody vouches for. ``display`` is the display name, as written.
+    and for those whom nobody vouches for; ``also`` are further URIs that a trusted peer asserts of
+    the same sender (RFC 5025 §3.1.1.2). ``display`` is the display name, as written.
     """
 
-    __slots__ = ("aor", "display", "identity")
+    __slots__ = ("also", "aor", "display", "identity")
 
-    def __init__(self, aor: bytes, identity: bytes = b"", display: bytes = b"") -> None:
+    def __init__(
+        self,
+        aor: bytes,
+        identity: bytes = b"",
+        display: bytes = b"",
+        also: tuple[bytes, ...] = (),
+    ) -> None:
         self.aor = aor
         self.identity = identity
         self.display = display
+        self.also = also
 
 
 class Verdict:
@@ -132,8 +140,12 @@ class IEventPackage(Interface):
     def authorize(resource: bytes, watcher: Watcher) -> Verdict:
         """Return what a watcher may have now; asked again after `INotifier.judge`."""
 
-    def terms(request: Request, resource: bytes) -> Any:
-        """Return what the body of a SUBSCRIBE asks for; raises `SipError` 400, 415 or 488."""
+    def terms(request: Request, resource: bytes, earlier: Any) -> Any:
+        """Return what the body of a SUBSCRIBE asks for; raises `SipError` 400, 415 or 488.
+
+        ``earlier`` is what this returned before in the same dialog, None at first: a body may
+        change a part of it (RFC 4660 §5.2.2). A SUBSCRIBE without a body asks for no change.
+        """
 
     def check(resource: bytes, media_type: bytes, data: bytes, replaced: Publication | None) -> Any:
         """Return the content of a publication, in place of another or not; raises `SipError`."""

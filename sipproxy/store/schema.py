@@ -26,6 +26,12 @@ STEPS = (
         PRIMARY KEY (kind, key)
     ) WITHOUT ROWID
     """,
+    """
+    CREATE TABLE documents (
+        aor BLOB NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, data BLOB NOT NULL,
+        PRIMARY KEY (aor, kind, name)
+    )
+    """,
 )
 
 

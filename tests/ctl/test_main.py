@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
-from sipproxy.ctl import check, main
+from sipproxy.ctl import check, command, main
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.socket import NotRunning, Refused
 from sipproxy.store.accounts import Accounts, AccountTable
@@ -34,7 +34,7 @@ class WithCommand(SynchronousTestCase):
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.node: Any = None
         self.refuses: str | None = None
-        self.patch(main, "ask", self.ask)
+        self.patch(command, "ask", self.ask)
         self.patch(check, "ask", self.ask)
 
     def ask(self, directory: Path, command: str, **arguments: Any) -> Any:
@@ -200,8 +200,8 @@ class Looking(WithCommand):
     """``sipctl status`` and ``sipctl bindings``."""
 
     def test_no_server(self) -> None:
-        for command in ("status", "bindings"):
-            line = self.fails(command)
+        for word in ("status", "bindings"):
+            line = self.fails(word)
             self.assertEqual(line, "sipctl: no server answers in var: it is not there")
 
     def test_status(self) -> None:

@@ -12,7 +12,10 @@ from sipproxy import __version__
 from sipproxy.ctl.server import Commands, ControlProtocol
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import AccountTable
+from sipproxy.store.documents import DocumentTable
+from sipproxy.store.options import DocumentsOptions
 from sipproxy.testing import CONFIG, FakeServer
+from tests.presence.rulesets import ruleset
 
 REGISTER = """
     REGISTER sip:example.test SIP/2.0
@@ -26,7 +29,10 @@ REGISTER = """
     Contact: <sip:{user}@192.0.2.1>;q=0.5;expires=600
     Content-Length: 0
     """
-KNOWN = "unknown command; there are: bindings, reload-accounts, reload-certificates, status"
+KNOWN = (
+    "unknown command; there are: bindings, reload-accounts, reload-certificates, reload-documents, "
+    "status"
+)
 
 
 class WithConnection(SynchronousTestCase):
@@ -169,6 +175,28 @@ class Reloading(WithConnection):
         self.assertFalse(self.server.node.credentials.known(b"alice@example.test"))
         self.assertIsNone(self.ask("reload-accounts"))
         self.assertTrue(self.server.node.credentials.known(b"alice@example.test"))
+
+    def test_documents(self) -> None:
+        self.server = FakeServer(self.mktemp())
+        self.connect(self.server)
+        heard: list[tuple[bytes, str]] = []
+        documents = self.server.node.documents
+        documents.watch(lambda aor, kind: heard.append((aor, kind)))
+        table = DocumentTable(self.server.config.data, DocumentsOptions())
+        users = [b"alice@example.test", b"bob@example.test"]
+        for user in users:
+            table.put(user, "pres-rules", "index", ruleset())
+        self.assertIsNone(self.ask("reload-documents", aor="sip:alice@EXAMPLE.test"))
+        self.assertEqual(heard, [(users[0], "pres-rules")])
+        self.assertIsNone(self.ask("reload-documents"))
+        self.assertEqual(heard, [(user, "pres-rules") for user in users])
+        self.assertEqual(documents.get(users[1], "pres-rules", "index"), ruleset())
+
+    def test_documents_that_are_kept_elsewhere(self) -> None:
+        self.patch(self.server.node, "documents", object())
+        (answer,) = self.answers(b'{"command": "reload-documents"}\n')
+        why = "these documents are not kept by sipctl: see components.documents"
+        self.assertEqual(answer, {"ok": False, "error": why})
 
     def test_accounts_that_are_kept_elsewhere(self) -> None:
         self.patch(self.server.node, "accounts", object())

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.config import parse
-from sipproxy.ctl import client, main, trial
+from sipproxy.ctl import client, command, main, trial
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.socket import NotRunning
 from sipproxy.store.accounts import AccountTable
@@ -146,7 +146,7 @@ class Trying(SynchronousTestCase):
         self.assertEqual(self.faults[0], f"udp 127.0.0.1:5060: {fault}")
 
     def test_what_the_operator_sees(self) -> None:
-        self.patch(main, "load", lambda path: self.server.config)
+        self.patch(command, "load", lambda path: self.server.config)
         result = CliRunner().invoke(main.main, ["try"])
         self.assertEqual(result.exit_code, 0, result.output)
         first = "pass  the server answers on its control socket"

@@ -55,6 +55,21 @@ class SubscribeFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class PublishFactory:
+    """Answers PUBLISH."""
+
+    name = "publish"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.publish import EventStateCompositor
+
+        return EventStateCompositor(host, host.publications, host.notifier.packages)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class BindingsFactory:
     """The location table."""
 
@@ -86,6 +101,32 @@ class AccountsFactory:
         except OSError as error:
             raise ValueError(
                 f"the accounts in {host.config.data} cannot be used: {error}"
+            ) from None
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class DocumentsFactory:
+    """What users keep with us."""
+
+    name = "documents"
+    provides = interfaces.IDocuments
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.store.options import DocumentsOptions
+
+        return DocumentsOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Open the table in the data directory; ValueError where it cannot be used."""
+        from sipproxy.store.documents import Documents, DocumentTable
+
+        try:
+            return Documents(DocumentTable(host.config.data, options))
+        except OSError as error:
+            raise ValueError(
+                f"the documents in {host.config.data} cannot be used: {error}"
             ) from None
 
 
@@ -138,9 +179,11 @@ class RouterFactory:
 
 
 registrar = RegistrarFactory()
+publish = PublishFactory()
 subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
+documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
 location = RouterFactory("location", "LocationRouter")
