@@ -65,6 +65,10 @@ class PublicationTable:
                 return tuple(p for p in record.publications if p.expires_at > now)
         return record.publications
 
+    def resources(self) -> list[tuple[bytes, bytes]]:
+        """Return package and address-of-record of all that has been published."""
+        return list(self._records)
+
     def find(self, package: bytes, resource: bytes, tag: bytes) -> Publication | None:
         """Return the publication that an entity-tag means now (RFC 3903 §6 step 3)."""
         return next((p for p in self.of(package, resource) if p.tag == tag), None)

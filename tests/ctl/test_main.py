@@ -45,7 +45,10 @@ class WithCommand(SynchronousTestCase):
             raise Refused(self.refuses)
         if self.node is None:
             raise NotRunning(f"no server answers in {directory.name}: it is not there")
-        return Commands(self.node).run({"command": command, **arguments})
+        try:
+            return Commands(self.node).run({"command": command, **arguments})
+        except ValueError as error:
+            raise Refused(error) from None
 
     def type(self, *words: str, typed: str = "") -> Result:
         """Run a command."""

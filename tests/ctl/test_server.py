@@ -30,8 +30,8 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, reload-accounts, reload-certificates, reload-documents, "
-    "status, trace"
+    "unknown command; there are: bindings, publications, reload-accounts, reload-certificates, "
+    "reload-documents, status, trace, watchers"
 )
 
 
