@@ -243,6 +243,22 @@ FAULTS = {
         GOOD + "[http]\nport = 65536",
         "http.port: 65536 is no port: 1 to 65535",
     ),
+    "events: publications shorter than they may be": (
+        GOOD + "[events]\nmin_publication = 4000",
+        "events: needs 0 < min_publication <= default_publication <= max_publication",
+    ),
+    "events: a rate that cannot be written": (
+        GOOD + "[events]\nhighest_min_rate = 100",
+        "events: highest_min_rate has to be more than 0, and less than 100",
+    ),
+    "events: no publications": (
+        GOOD + "[events]\npublications = 0",
+        "events: publications has to be at least 1",
+    ),
+    "events: a publisher without a list": (
+        GOOD + '[events.publishers]\npresence = "pbx@a.test"',
+        "events.publishers[...]: needs an array [...], not a string in quotes",
+    ),
     "presence: a time before now": (
         GOOD + "[presence]\nnotify_interval = -1",
         "presence.notify_interval: has to be 0 or more, and finite",

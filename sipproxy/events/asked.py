@@ -18,6 +18,7 @@ _HOUR = 3600
 class Asked:
     """What a SUBSCRIBE asks of a package; raises `SipError` 400, 406, 415, 423 or 488.
 
+    ``earlier`` are the terms that hold in the same dialog, if it is in one.
     ``seconds`` is the duration that is granted, ``accepted`` which of the body types are wanted,
     preferred first. ``likeness`` is the same for requests that ask for the same (RFC 3857 §4.7.1);
     it is None, as ``terms`` are, where there is no body to say so.
@@ -32,6 +33,7 @@ class Asked:
         package: IEventPackage,
         resource: bytes,
         settings: Events,
+        earlier: Any = None,
     ) -> None:
         self.event = event
         self.seconds = _duration(request, package, settings)
@@ -39,7 +41,7 @@ class Asked:
         if not self.accepted:
             raise SipError(406)  # §4.1.2.1
         self.has_body = bool(request.body)
-        self.terms: Any = package.terms(request, resource) if self.has_body else None
+        self.terms: Any = package.terms(request, resource, earlier) if self.has_body else None
         self.likeness = _likeness(request, event)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 
@@ -19,3 +21,25 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     unproven: int = 100  # of one address, that nobody vouches for or answered yet; beyond: 403
     winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
     winfo_watchers: int = 1000  # in one document; the rest follows in the next
+    highest_min_rate: float = 0.1  # NOTIFYs a second that may be asked for though nothing changes
+    default_publication: int = 3600  # where a PUBLISH does not say how long
+    min_publication: int = 60  # less is answered 423
+    max_publication: int = 7200  # longer ones are cut to this
+    publications: int = 20  # per resource and package; beyond: 403
+    publication_bytes: int = 65536  # of their bodies together; beyond: 413
+    publications_waiting: int = 50  # per resource, while a package looks it up; beyond: 503
+    publishers: dict[str, tuple[str, ...]] = {}  # by package: who publishes for others, too
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_expires <= self.max_expires:
+            raise ValueError("needs 0 < min_expires <= max_expires")
+        if not 0 < self.waiting < math.inf:
+            raise ValueError("waiting has to be more than 0, and finite")
+        if not 0 < self.min_publication <= self.default_publication <= self.max_publication:
+            raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
+        if not 0 < self.highest_min_rate < 100:
+            raise ValueError("highest_min_rate has to be more than 0, and less than 100")
+        counts = ("per_watcher", "per_source", "unauthorized", "unproven", "winfo_watchers")
+        for name in (*counts, "publications", "publication_bytes", "publications_waiting"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} has to be at least 1")

@@ -140,7 +140,8 @@ class Subscribe:
         if not dialog.is_about(event):
             raise SipError(403, "Dialog Sharing Is Not Supported")  # §4.5.2
         flow, package = transaction.flow, subscription.described
-        asked = Asked(request, event, package, subscription.resource, self._notifier.settings)
+        settings, earlier = self._notifier.settings, subscription.terms
+        asked = Asked(request, event, package, subscription.resource, settings, earlier)
         assert flow is not None
         dialog.refresh(request, flow, self._core.identity)
         subscription.ask(asked)

@@ -88,7 +88,7 @@ class WatcherInformation:
         """Tell whether it is known who this is; in a laboratory nobody has to prove it."""
         return bool(watcher.identity) or not self._host.settings.auth.required
 
-    def terms(self, request: Request, resource: bytes) -> Any:
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no filters (§4.3 leaves them to others)."""
         refuse_body(request)
 

@@ -77,7 +77,8 @@ class Publication:
     """A piece of state that a publisher has put (RFC 3903).
 
     ``content`` is what `IEventPackage.check` made of the body; ``media_type`` and ``data`` are as
-    they came. ``order`` rises with each change of any publication. ``flow`` is what it came by.
+    they came. ``order`` rises with each change of any publication; a refresh is none. ``flow`` is
+    what it came by, None where that is not its publisher's own.
     """
 
     __slots__ = ("content", "data", "expires_at", "flow", "media_type", "order", "tag")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sipproxy.transaction.wheel import Wheel
 
 TRYING, PROCEEDING, COMPLETED, CONFIRMED, ACCEPTED, TERMINATED = range(6)
+_CHALLENGES = (401, 407)
 
 
 class ServerTransaction:
@@ -132,6 +133,17 @@ class NonInviteServer(ServerTransaction):
         self.state = COMPLETED
         self.request = self.flow = None
         self._wheel.wake(self, self._timers.linger)
+
+    def refuse(self, response: Response) -> None:
+        """Send a refusal; a challenge is not remembered (RFC 3261 §26.3.2.4, §8.2.7).
+
+        The request that comes again is challenged again. Where it comes with credentials, under the
+        branch of the first, as libpurple has it, it is served.
+        """
+        is_first = self.state < COMPLETED
+        self.respond(response)
+        if is_first and response.status in _CHALLENGES and self.state == COMPLETED:
+            self._terminate()
 
     def woken(self) -> None:
         """The 100 is due, the request's time is over, or Timer J fired."""

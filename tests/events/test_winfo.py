@@ -135,9 +135,9 @@ class PackageTest(WinfoCase):
         if disposition:
             request.append(b"Content-Disposition", disposition)
         if status:
-            self.refuses(status, self.winfo.terms, request, ALICE)
+            self.refuses(status, self.winfo.terms, request, ALICE, None)
         else:
-            self.assertIsNone(self.winfo.terms(request, ALICE))
+            self.assertIsNone(self.winfo.terms(request, ALICE, None))
 
 
 class AuthorizationTest(WinfoCase):

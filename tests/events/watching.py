@@ -131,7 +131,7 @@ class Package:
         """Return what the test has put there."""
         return self.verdicts.get(watcher.aor, Verdict(BLOCK))
 
-    def terms(self, request: Request, resource: bytes) -> Any:
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no terms."""
 
     def check(

@@ -140,6 +140,30 @@ class NonInviteTests(NonInviteCase):
     ) -> None:
         self.assertEqual(self.run_script(reliable, events), log)
 
+    @rfc(
+        3261, "26.3.2.4", "a challenge is sent once for each request that comes, and not remembered"
+    )
+    @rows(
+        {
+            "401": (401, [(0, "sent 401"), (0, "forgotten")]),
+            "407": (407, [(0, "sent 407"), (0, "forgotten")]),
+            "another refusal": (403, [(0, "sent 403"), (LINGER, "forgotten")]),
+        }
+    )
+    def test_refusals(self, status: int, log: list[Entry]) -> None:
+        """Of us; a challenge that somebody else has sent is a response like any other."""
+        server = self.start()
+        server.refuse(response(self.request, status))
+        self.bench.finish()
+        self.assertEqual((self.bench.log, server.due), (log, 0))
+
+    def test_a_challenge_that_comes_too_late(self) -> None:
+        server = self.start()
+        server.respond(response(self.request, 200))
+        server.refuse(response(self.request, 407))
+        self.bench.finish()
+        self.assertEqual(self.bench.log, [(0, "sent 200"), (LINGER, "forgotten")])
+
     @rfc(4320, "4.2", "a 408 is never sent to what is no INVITE")
     @rows({"reliable": True, "unreliable": False})
     def test_never_a_408(self, reliable: bool) -> None:

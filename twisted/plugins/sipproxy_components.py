@@ -55,6 +55,21 @@ class SubscribeFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class PublishFactory:
+    """Answers PUBLISH."""
+
+    name = "publish"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.publish import EventStateCompositor
+
+        return EventStateCompositor(host, host.publications, host.notifier.packages)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class BindingsFactory:
     """The location table."""
 
@@ -164,6 +179,7 @@ class RouterFactory:
 
 
 registrar = RegistrarFactory()
+publish = PublishFactory()
 subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
