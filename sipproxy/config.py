@@ -51,7 +51,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     store: str = "memory"  # what survives a restart: IStore
     forwarder: str = "proxy"  # what sends requests on: IForwarder
     documents: str = "documents"  # what users keep with us, their rules: IDocuments
-    composer: str = "composition"  # how presence is composed: IComposer
+    composer: str = "composition"  # what makes one presence document of several: IComposer
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -19,7 +19,9 @@ from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
+from sipproxy.events.publications import PublicationTable
 from sipproxy.events.way import Post
+from sipproxy.events.winfo import WatcherInformation
 from sipproxy.interfaces import events
 from sipproxy.plugins import Components
 from sipproxy.proxy.core import Core
@@ -69,7 +71,7 @@ class Entropy:
         return self._octets[self._used - length : self._used]
 
 
-@implementer(interfaces.IHost)
+@implementer(events.IEventHost)
 class Node:
     """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
 
@@ -160,8 +162,8 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = (self.store, self.accounts, self.documents, self.location)
-        parts = [*tables, forwarder, self.composer, *packages, *filters, *handlers, *routers]
+        tables = (self.store, self.accounts, self.documents, self.location, self.composer)
+        parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
 
@@ -170,7 +172,10 @@ class Node:
         settings = self.settings.events
         self._origin = Origin(self.core)
         post = Post(self.core, self._origin, self.now)
-        self.notifier = Notifier(self, settings, Packages({}), post, self._soon)
+        templates = {b"winfo": lambda base: WatcherInformation(base, self)}
+        self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
+        self.publications = PublicationTable(self, self.notifier.changed)
+        self.notifier.published = self.publications.of
         built = []
         for index, name in enumerate(settings.packages):
             key = f"events.packages[{index}]"

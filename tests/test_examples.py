@@ -62,7 +62,7 @@ class Packages(SynchronousTestCase):
     """What `pip install` would copy is all that Twisted needs."""
 
     def test_there_are_some(self) -> None:
-        self.assertEqual(NAMES, ["sipproxy-blocklist", "sipproxy-echo"])
+        self.assertEqual(NAMES, ["sipproxy-blocklist", "sipproxy-echo", "sipproxy-mwi"])
 
     def test_no_package_takes_twisteds_place(self) -> None:
         for name in NAMES:
@@ -77,6 +77,7 @@ class Packages(SynchronousTestCase):
         lines = listed.splitlines()
         self.assertIn("blocklist IRequestFilter BlocklistOptions", lines)
         self.assertIn("echo IRequestHandler EchoOptions", lines)
+        self.assertIn("message-summary IEventPackage NoOptions", lines)
         self.assertIn("registrar IRequestHandler RegistrarOptions", lines)
 
     def _build(self, name: str, target: Path) -> None:

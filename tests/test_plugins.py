@@ -20,7 +20,7 @@ from tests.installed import install, install_also
 
 BUILT_IN = (
     "accounts, bindings, composition, dns, documents, domains, location, memory, presence, "
-    "proxy, registrar, subscribe"
+    "proxy, publish, reg, registrar, subscribe"
 )
 MODULE = '''
 """A plugin of a test."""

@@ -91,6 +91,7 @@ class Commands(Factory):
             "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
             "transactions": len(node.layer),
             "connections": node.network.connections,
+            "datagrams_dropped": node.network.dropped,
             "is_behind": node.pressure.is_behind,
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",

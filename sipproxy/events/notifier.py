@@ -62,6 +62,7 @@ class Notifier:
         self.packages = packages
         self.post = post
         self.census = Census(settings)
+        self.published: Callable[[bytes, bytes], Sequence[Publication]] = _nothing_published
         self._soon = soon
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
         self._dialogs: dict[bytes, Subscription] = {}
@@ -105,7 +106,7 @@ class Notifier:
 
     def publications(self, package: bytes, resource: bytes) -> Sequence[Publication]:
         """Return the publications of a resource that have not expired, the oldest first."""
-        return ()
+        return self.published(package, resource)
 
     def listen(self, listener: ISubscriptionListener) -> None:
         """Have a listener hear how subscriptions of every package move."""
@@ -235,6 +236,10 @@ class Notifier:
             self._dialogs[subscription.dialog.tag] = subscription
             subscription.dialog.open()
         self.census.enter(subscription)
+
+
+def _nothing_published(package: bytes, resource: bytes) -> Sequence[Publication]:
+    return ()
 
 
 def _is_same(one: Subscription, other: Subscription) -> bool:

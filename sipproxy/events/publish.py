@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
 from sipproxy.events.settings import Events
 from sipproxy.events.turns import Turns
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 SUPPORTED: frozenset[bytes] = frozenset()
 
 
-class PackagesByName(Protocol):
-    """Where the event packages are found."""
-
-    @property
-    def allow_events(self) -> bytes:
-        """The value of Allow-Events."""
-
-    def find(self, name: bytes) -> IEventPackage | None:
-        """Return a package, or None."""
-
-
 @implementer(IRequestHandler)
 class EventStateCompositor:
     """Keeps what users publish, as PUBLISH requests ask; composing it is the packages' business.
@@ -45,7 +35,7 @@ class EventStateCompositor:
 
     methods = frozenset((b"PUBLISH",))
 
-    def __init__(self, host: IHost, table: PublicationTable, packages: PackagesByName) -> None:
+    def __init__(self, host: IHost, table: PublicationTable, packages: Packages) -> None:
         self._host = host
         self._table = table
         self._packages = packages
@@ -59,8 +49,11 @@ class EventStateCompositor:
         }
 
     def claims(self, request: Request) -> bool:
-        """Take every PUBLISH, but for packages whose notifiers are the phones themselves."""
-        if request.method != b"PUBLISH":
+        """Take every PUBLISH, but for packages whose notifiers are the phones themselves.
+
+        Where we have no package at all, they are whoever registered here.
+        """
+        if request.method != b"PUBLISH" or not self._packages:
             return False
         event = request.value(b"event") or b""
         return event.partition(b";")[0].strip() not in self._forward

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from lxml import etree
 
-from sipproxy.events.xml import write_xml, xml_text, xml_uri
+from sipproxy.events.xml import write_xml, xml_seconds, xml_text, xml_uri
 from sipproxy.interfaces.events import ISubscription
 from sipproxy.sip.grammar import unquote
 from sipproxy.sip.uri import aor_uri
@@ -121,9 +121,9 @@ def _add(every: etree._Element, watcher: ISubscription, now: float) -> None:
     element.set("id", watcher.id.decode())
     element.set("status", watcher.status.decode())
     element.set("event", watcher.event.decode())
-    element.set("duration-subscribed", str(max(0, int(now - watcher.began_at))))
+    element.set("duration-subscribed", xml_seconds(now - watcher.began_at))
     if watcher.status in (PENDING, ACTIVE):
-        element.set("expiration", str(max(0, int(watcher.expires_at - now))))
+        element.set("expiration", xml_seconds(watcher.expires_at - now))
     who = watcher.watcher
     # A name that nobody vouches for would be anybody's; who is anonymous stays it (RFC 3323).
     if who.identity and who.display:

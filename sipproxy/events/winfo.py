@@ -73,7 +73,7 @@ class WatcherInformation:
 
         Who is politely blocked by the package is not told so here either (§4.7.2).
         """
-        if self._depth > 2 or not self._is_known(watcher):
+        if self._depth > 2 or not watcher.identity:
             return _BLOCKED
         if watcher.aor == resource:
             return _ALLOWED
@@ -83,10 +83,6 @@ class WatcherInformation:
         if verdict.handling < POLITE_BLOCK:
             return Verdict(BLOCK, until=verdict.until)
         return Verdict(ALLOW, watcher.aor, verdict.until)
-
-    def _is_known(self, watcher: Watcher) -> bool:
-        """Tell whether it is known who this is; in a laboratory nobody has to prove it."""
-        return bool(watcher.identity) or not self._host.settings.auth.required
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no filters (§4.3 leaves them to others)."""

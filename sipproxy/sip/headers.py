@@ -42,7 +42,7 @@ _cseq = re.compile(rb"([0-9]{1,10})[ \t]+([%s]+)" % TOKEN_CHARS).fullmatch
 class Via:
     """One Via value (RFC 3261 §20.42)."""
 
-    __slots__ = ("branch", "host", "params", "port", "transport")
+    __slots__ = ("branch", "effective_port", "host", "params", "port", "transport")
 
     def __init__(self, transport: bytes, host: bytes, port: int | None, params: Params) -> None:
         self.transport = transport
@@ -50,18 +50,13 @@ class Via:
         self.port = port
         self.params = params
         self.branch = params.get(b"branch") or b""  # there is none of RFC 2543's making
+        # The port written, or the default of the transport (§18.2.2).
+        self.effective_port = port if port is not None else 5061 if transport == b"TLS" else 5060
 
     @property
     def sent_by(self) -> tuple[bytes, int]:
         """Host and port as matching compares them, the default port filled in (§17.2.3)."""
         return self.host, self.effective_port
-
-    @property
-    def effective_port(self) -> int:
-        """The port written, or the default of the transport (§18.2.2)."""
-        if self.port is not None:
-            return self.port
-        return 5061 if self.transport == b"TLS" else 5060
 
 
 def parse_via(value: bytes) -> Via:

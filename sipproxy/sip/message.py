@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Self
 
 from sipproxy.sip.grammar import is_token, malformed, parse_number, split_values, unfold
 from sipproxy.sip.headers import (
@@ -233,18 +233,6 @@ class Request(Message):
         request.append(b"Content-Length", b"%d" % len(body))
         return request
 
-    @classmethod
-    def scanned(cls, found: tuple[Any, ...]) -> Self:
-        """Make a request of what the scanner has found and checked."""
-        self = cls.__new__(cls)
-        (
-            self.method, self._uri, self.names, self.lines, self.body,
-            self._via, self._cseq, self._from, self._hops, self.raw_uri,
-        ) = found  # fmt: skip
-        self._to = None
-        self.version = b"SIP/2.0"
-        return self
-
     @property
     def start(self) -> bytes:
         """The request line."""
@@ -299,14 +287,6 @@ class Response(Message):
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
-
-    @classmethod
-    def scanned(cls, found: tuple[Any, ...]) -> Self:
-        """Make a response of what the scanner has found and checked."""
-        self = cls.__new__(cls)
-        self.status, self.reason, self.names, self.lines, self.body, self._via, self._cseq = found
-        self._from = self._to = self._hops = None
-        return self
 
     @property
     def start(self) -> bytes:

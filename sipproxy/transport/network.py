@@ -139,7 +139,16 @@ class Network:
     @property
     def fullness(self) -> float:
         """How full the fullest UDP receive queue is, of 1."""
-        return max((endpoint.fullness for endpoint in self._endpoints), default=0.0)
+        return max((endpoint.datagrams.fullness for endpoint in self._endpoints), default=0.0)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many datagrams found no room in the kernel, on their way in and out."""
+        all_of_them = [endpoint.datagrams for endpoint in self._endpoints]
+        return {
+            "in": sum(datagrams.dropped for datagrams in all_of_them),
+            "out": sum(datagrams.unsent for datagrams in all_of_them),
+        }
 
     # Surroundings of a connection
 

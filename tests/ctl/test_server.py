@@ -130,6 +130,7 @@ class Results(WithConnection):
             "users_registered": 1,
             "bindings": 1,
             "transactions": 1,
+            "datagrams_dropped": {"in": 0, "out": 0},
             "is_behind": False,
             "refused": {"rate": 0, "silently": 0, "behind": 0, "transactions": 0},
             "connections": 0,

@@ -19,6 +19,7 @@ from sipproxy.interfaces.events import (
     Body,
     IEventHost,
     IEventPackage,
+    INotifier,
     ISubscription,
     ISubscriptionListener,
     Publication,
@@ -36,7 +37,9 @@ HANDLINGS = {"block": BLOCK, "confirm": CONFIRM, "polite-block": POLITE_BLOCK, "
 
 @implementer(IEventPackage)
 class News:
-    """A package whose documents are lines of text: what a test says, or ``nothing yet``.
+    """A package whose documents are lines of text: what a test says, or what is published.
+
+    Else there is ``nothing yet``. Who published it and is gone, did so ``once``.
 
     A watcher of view "counted" gets the number of the document, as one with a version does.
     ``log`` notes what the notifier asks.
@@ -54,6 +57,7 @@ class News:
         self.verdicts: dict[bytes, Verdict] = {}
         self.strangers: set[bytes] = set()  # resources that do not exist
         self.waiting: Any = None  # a Deferred, where `exists` is to take its time
+        self.notifier: INotifier | None = None
         self.watchers: list[Watcher] = []
         self.log: list[str] = []
 
@@ -83,7 +87,11 @@ class News:
     def compose(self, resource: bytes) -> Any:
         """Return the text of a resource."""
         self.log.append(f"compose {resource.decode()}")
-        return self.texts.get(resource, b"nothing yet")
+        if resource in self.texts or self.notifier is None:
+            return self.texts.get(resource, b"nothing yet")
+        publications = self.notifier.publications(self.name, resource)
+        told = [p.content + (b" (once)" if p.is_stale else b"") for p in publications]
+        return b", ".join(told) or b"nothing yet"
 
     def render(self, state: Any, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return the text, the same for everybody who is allowed to see it."""
@@ -121,6 +129,7 @@ class NewsFactory:
     def build(self, options: NewsOptions, host: IEventHost) -> News:
         """Build it."""
         self.built = self._package(options.notify_interval, HANDLINGS[options.handling])
+        self.built.notifier = host.notifier
         return self.built
 
 

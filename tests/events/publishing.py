@@ -6,6 +6,7 @@ from typing import Any
 
 from zope.interface import implementer
 
+from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
 from sipproxy.events.publish import EventStateCompositor
 from sipproxy.events.settings import Events
@@ -62,17 +63,6 @@ class Colours:
         """Nothing is told here."""
 
 
-class Shelf(dict[bytes, Any]):
-    """Packages by name."""
-
-    find = dict.get
-
-    @property
-    def allow_events(self) -> bytes:
-        """The value of Allow-Events."""
-        return b", ".join(self)
-
-
 class Host(RegistrarHost):
     """What the compositor uses of a server."""
 
@@ -109,7 +99,9 @@ class Bench:
         self.shape = Colours(SHAPE, self.host.users)
         self.blind = Colours(b"blind", self.host.users)
         self.blind.publication_types = ()  # type: ignore[assignment]
-        self.packages = Shelf((one.name, one) for one in (self.colour, self.shape, self.blind))
+        self.packages = Packages({})
+        for package in (self.colour, self.shape, self.blind):
+            self.packages.add(package)
         self.handler = EventStateCompositor(self.host, self.table, self.packages)
         self.cseq = 0
 

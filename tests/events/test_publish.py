@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
+from sipproxy.events.packages import Packages
+from sipproxy.events.publish import EventStateCompositor
 from sipproxy.interfaces import IRequestHandler, Sender
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_token
@@ -49,6 +51,10 @@ class WhoTest(PublishCase):
     def test_claims(self, event: str, is_claimed: bool) -> None:
         """Packages of ``[events] forward`` are the business of the phones."""
         self.assertIs(self.bench.handler.claims(self.bench.request(Event=event)), is_claimed)
+
+    def test_no_package_is_nobodys_business(self) -> None:
+        nobody = EventStateCompositor(self.bench.host, self.bench.table, Packages({}))
+        self.assertFalse(nobody.claims(self.bench.request()))
 
     def test_other_methods_are_not_claimed(self) -> None:
         request = self.bench.request()

@@ -25,7 +25,7 @@ class RfcPublishesTest(TableCase):
         self.bench.host.identity = Identity(["example.com"], [], [Listen("udp", "127.0.0.1")])
         package = Colours(b"presence", {PRESENTITY})
         package.publication_types = (b"application/pidf+xml",)  # type: ignore[assignment]
-        self.bench.packages[b"presence"] = package
+        self.bench.packages.add(package)
 
     def message(self, number: int) -> bytes:
         """Return a message of the RFC; what it writes as "..." is the length of the body."""

@@ -56,6 +56,21 @@ class SubscribeFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class PublishFactory:
+    """Answers PUBLISH."""
+
+    name = "publish"
+    provides = interfaces.IRequestHandler
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the handler."""
+        from sipproxy.events.publish import EventStateCompositor
+
+        return EventStateCompositor(host, host.publications, host.notifier.packages)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class BindingsFactory:
     """The location table."""
 
@@ -202,7 +217,34 @@ class RouterFactory:
         return getattr(routers, self._kind)(host.core)
 
 
+@implementer(IPlugin, interfaces.IComponentFactory)
+class RegFactory:
+    """The registration package."""
+
+    name = "reg"
+    provides = IEventPackage
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.reg.options import RegOptions
+
+        return RegOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Build the package; ValueError where the key of its ids cannot be used."""
+        from sipproxy.reg.package import KEY_LENGTH, RegPackage
+        from sipproxy.store.keys import kept_key
+
+        try:
+            key = kept_key(host.config.data / "reg.key", KEY_LENGTH, host.random)
+        except OSError as error:
+            raise ValueError(f"{error}; the key of its ids") from None
+        return RegPackage(options, host, host.core.gruus, key)
+
+
 registrar = RegistrarFactory()
+publish = PublishFactory()
 subscribe = SubscribeFactory()
 bindings = BindingsFactory()
 accounts = AccountsFactory()
@@ -214,3 +256,4 @@ presence = PresenceFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
+reg = RegFactory()
