@@ -334,7 +334,6 @@ def _check_numbers(config: Config) -> None:
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
         "presence": (settings.presence, ["document", "parts"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
-        "events": (settings.events, ["winfo_watchers"]),
     }
     for table, (values, names) in positive.items():
         for name in names:

@@ -273,7 +273,7 @@ FAULTS = {
     ),
     "events: documents about nobody": (
         GOOD + "[events]\nwinfo_watchers = 0",
-        "events.winfo_watchers: has to be more than 0, and finite",
+        "events: winfo_watchers has to be at least 1",
     ),
     "presence: an unknown policy": (
         GOOD + '[presence]\nunknown_watchers = "maybe"',
