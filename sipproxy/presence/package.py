@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lxml import etree
 from zope.interface import implementer
 
+from sipproxy.events.terms import refuse_body
 from sipproxy.events.xml import write_xml
 from sipproxy.interfaces.events import (
     ALLOW,
@@ -24,15 +26,14 @@ from sipproxy.presence.composition import closed_document
 from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
 from sipproxy.presence.registration import Services
 from sipproxy.presence.settings import Presence
-from sipproxy.presence.times import WallClock
-from sipproxy.sip.errors import SipError
-from sipproxy.sip.uri import parse_uri
 
 if TYPE_CHECKING:
     from sipproxy.sip.message import Request
 
+KEY = "presence.key"  # in the data directory
+KEY_LENGTH = 32  # bytes
 PIDF_XML = b"application/pidf+xml"
-_LONGEST_SLEEP = 86400.0  # seconds: whatever is later is looked at again by then
+_LONGEST_SLEEP = 3600.0  # seconds: the wall clock may be set, and appointments go by another one
 _TAG_LENGTH = 12  # bytes
 
 Transform = Callable[[etree._Element, Any], etree._Element]
@@ -46,9 +47,9 @@ class Judge(Protocol):
 
 
 class View(NamedTuple):
-    """What a watcher may see: everything where ``permissions`` are None.
+    """What a watcher may see, granted while the presentity was in ``sphere``.
 
-    They were granted while the presentity was in ``sphere``, and hold no longer in another one.
+    In another sphere it holds no longer.
     """
 
     sphere: bytes | None
@@ -83,8 +84,7 @@ class State:
         """Return what those see who may see this much; they all share it."""
         found = self._bodies.get(permissions)
         if found is None:
-            root = self.root
-            shown = root if permissions is None else self._transform(root, permissions)
+            shown = self._transform(self.root, permissions)
             found = self._bodies[permissions] = _body(shown)
         return found
 
@@ -103,8 +103,8 @@ class State:
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
-    ``key`` names tuples of ours. ``started`` is the wall clock in seconds now. ``judge`` decides
-    who may see how much, and ``transform`` makes a document of so much of another.
+    ``key`` names tuples of ours. ``judge`` decides who may see how much, and ``transform`` makes a
+    document of so much of another. ``wall`` is the time in seconds since 1970.
     """
 
     name = b"presence"
@@ -116,10 +116,10 @@ class PresencePackage:
         self,
         host: IEventHost,
         key: bytes,
-        started: float,
         composer: Any,
         judge: Judge,
         transform: Transform,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         settings: Presence = host.settings.presence
         self.notify_interval = settings.notify_interval  # §6.10
@@ -127,7 +127,7 @@ class PresencePackage:
         self._composer = composer
         self._authorization = judge
         self._transform = transform
-        self._wall = WallClock(started, host.now)
+        self._wall = wall
         self._services = Services(host, key, self._wall, self._changed)
         self._shows_registrations = settings.registrations
         self._reader = Reader(host.identity, settings.document, settings.parts)
@@ -140,11 +140,9 @@ class PresencePackage:
     # Watchers
 
     def authorize(self, resource: bytes, watcher: Watcher) -> Verdict:
-        """Return what a watcher may have now (RFC 3856 §6.6.2); its owner may have all."""
+        """Return what a watcher may have now (RFC 3856 §6.6.2)."""
         now, documents = self._wall(), self._documents(resource)
         sphere = spheres_at(documents, now)
-        if self._is_owner(resource, watcher):
-            return Verdict(ALLOW, View(sphere, None))
         verdict = self._authorization.judge(resource, watcher, sphere)
         until, change = verdict.until, spheres_change(documents, now)
         if change is not None:
@@ -152,19 +150,9 @@ class PresencePackage:
             until = at if until is None else min(until, at)
         return Verdict(verdict.handling, View(sphere, verdict.view), until)
 
-    def _is_owner(self, resource: bytes, watcher: Watcher) -> bool:
-        if not watcher.identity:
-            return False
-        try:
-            uri = parse_uri(watcher.identity)
-        except SipError:
-            return False
-        return uri.is_sip and self._host.identity.canonical(uri) == resource
-
     def terms(self, request: Request, resource: bytes, earlier: Any) -> None:
         """A SUBSCRIBE has no body that means anything to us (§6.3); raises `SipError` 415."""
-        if request.body:
-            raise SipError(415, headers=[(b"Accept", b"")])
+        refuse_body(request)
 
     # Publishers
 
