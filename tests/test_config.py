@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, dns, domains, events, federation, http, limits, listen, "
-    "plugin, presence, proxy, "
+    "aliases, auth, components, data, dns, domains, events, federation, hep, http, limits, "
+    "listen, plugin, presence, proxy, "
     "route, tls, transactions"
 )
 WILDCARD = (

@@ -112,6 +112,10 @@ class Notifier:
         """Have a listener hear how subscriptions of every package move."""
         self._listeners.append(listener)
 
+    def resources(self) -> list[tuple[bytes, bytes]]:
+        """Return package and address-of-record of all that is watched."""
+        return list(self._resources)
+
     # Turns
 
     def _book(self) -> None:

@@ -57,6 +57,16 @@ class Telling:
         self._told_at = self._full_after = -NEVER
         self._is_behind = False  # a NOTIFY was refused
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a NOTIFY is under way, so that the next one has to wait."""
+        return self._flight is not None
+
+    @property
+    def tells_at(self) -> float | None:
+        """When what has changed may be told; None where there is nothing to tell."""
+        return self._earliest() if self._need and self.dialog is not None else None
+
     # What the states do
 
     def judge(self) -> None:
