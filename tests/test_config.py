@@ -265,11 +265,11 @@ FAULTS = {
     ),
     "events: a time before now": (
         GOOD + "[events]\nwinfo_interval = -1",
-        "events.winfo_interval: has to be 0 or more, and finite",
+        "events: winfo_interval has to be 0 or more, and finite",
     ),
     "events: documents about nobody": (
         GOOD + "[events]\nwinfo_watchers = 0",
-        "events.winfo_watchers: has to be more than 0, and finite",
+        "events: winfo_watchers has to be at least 1",
     ),
     "presence: an unknown policy": (
         GOOD + '[presence]\nunknown_watchers = "maybe"',
