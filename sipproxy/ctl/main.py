@@ -16,6 +16,7 @@ from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.listings import publications, watchers
 from sipproxy.ctl.rules import forget, rules
+from sipproxy.ctl.tracing import trace
 from sipproxy.store.accounts import AccountError, AccountTable
 from sipproxy.store.schema import DatabaseError
 
@@ -29,7 +30,7 @@ def main(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (rules, watchers, publications):
+for command in (rules, watchers, publications, trace):
     main.add_command(command)
 
 

@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
+from sipproxy.ctl import trace
 from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
@@ -60,6 +61,7 @@ class Commands(Factory):
             "bindings": self._bindings,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
+            "trace": self._trace,
             "reload-documents": self._reload_documents,
             "watchers": self._watchers,
             "publications": self._publications,
@@ -109,6 +111,17 @@ class Commands(Factory):
             for aor in aors
             for binding in node.location.bindings(aor)
         ]
+
+    def _trace(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the messages since a number that are wanted, and the number after them."""
+        tape = self.node.tape
+        if tape is None:
+            raise _Mistake("nothing is taped: set limits.tape to some bytes, such as 4194304")
+        words = {name: request.get(name) for name in ("user", "call_id", "peer")}
+        test = trace.wanted(**{name: word and str(word) for name, word in words.items()})
+        found = [record for record in tape.since(int(request.get("since") or 0)) if test(record)]
+        after = found[trace.MOST].number if len(found) > trace.MOST else tape.count
+        return {"after": after, "messages": [trace.describe(one) for one in found[: trace.MOST]]}
 
     def _watchers(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return watchers(self.node, _aor(request.get("aor")))
