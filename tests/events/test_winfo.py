@@ -259,6 +259,11 @@ class DocumentTest(WinfoCase):
                 "sip:bob@b.test",
                 "Bob",
             ),
+            "one who asks for privacy": (
+                Watcher(b"bob@b.test", b"sip:bob@b.test", b'"Bob"', is_private=True),
+                "sip:anonymous@anonymous.invalid",
+                None,
+            ),
             "an anonymous one": (
                 Watcher(STRANGER.aor, b"", b'"Anonymous"'),
                 "sip:anonymous@anonymous.invalid",
