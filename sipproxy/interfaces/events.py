@@ -81,7 +81,7 @@ class Publication:
 
     ``content`` is what `IEventPackage.check` made of the body; ``media_type`` and ``data`` are as
     they came. ``order`` rises with each change of any publication; a refresh is none. ``flow`` is
-    the connection that it came by, None over UDP, and where it is a proxy's.
+    what it came by, None where that is a connection of a proxy's.
     """
 
     __slots__ = ("content", "data", "expires_at", "flow", "media_type", "order", "tag")
