@@ -325,8 +325,7 @@ FAULTS = {
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
         "components.storage: unknown key; remove it, or use: composer, credentials, documents, "
-        "forwarder, "
-        "location, store",
+        "forwarder, location, store",
     ),
     "plugin: no table": (
         GOOD + "[plugin]\necho = 1",

@@ -151,7 +151,11 @@ class IEventPackage(Interface):
         """Return the content of a publication, in place of another or not; raises `SipError`."""
 
     def compose(resource: bytes) -> Any:
-        """Return the state of a resource now: at most once a turn, whoever watches."""
+        """Return the state of a resource now: at most once a turn, whoever watches.
+
+        It is asked whenever the resource has changed, also where no watcher may be told: so it may
+        call `INotifier.judge`.
+        """
 
     def render(state: Any, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a subscription is told of a state, None for nothing.

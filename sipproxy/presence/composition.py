@@ -50,8 +50,8 @@ class Composer:
         if not publications and not services:
             return None, None
         services = [one for one in services if not any(map(one.is_published_by, publications))]
-        if len(publications) == 1 and not services and _is_whole(publications[0]):
-            return publications[0].content.root, None
+        if len(publications) == 1 and _is_whole(publications[0]):
+            return _beside(publications[0].content, services), None
         composition = _Composition(resource, now)
         for publication in sorted(publications, key=lambda one: one.content.key):
             composition.add(publication.content, publication.is_stale)
@@ -78,6 +78,16 @@ def _is_whole(publication: Publication) -> bool:
     """Tell whether a publication's document is by itself what would be composed of it."""
     document: Document = publication.content
     return document.persons <= 1 and not document.has_timed and not publication.is_stale
+
+
+def _beside(document: Document, services: Sequence[Service]) -> etree._Element:
+    """Return a document with the services that it does not have."""
+    added = [service.element() for service in services if service.id not in document.ids]
+    if not added:
+        return document.root
+    root = copy.copy(document.root)
+    root[document.tuples : document.tuples] = added
+    return root
 
 
 class _Composition:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,15 +26,14 @@ from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
 from sipproxy.presence.publishing import whole_document
 from sipproxy.presence.registration import Services
 from sipproxy.presence.settings import Presence
-from sipproxy.presence.times import WallClock
 from sipproxy.presence.views import PIDF_XML, Showing
-from sipproxy.sip.errors import SipError
-from sipproxy.sip.uri import parse_uri
 
 if TYPE_CHECKING:
     from sipproxy.sip.message import Request
 
-_LONGEST_SLEEP = 86400.0  # seconds: whatever is later is looked at again by then
+KEY = "presence.key"  # in the data directory
+KEY_LENGTH = 32  # bytes
+_LONGEST_SLEEP = 3600.0  # seconds: the wall clock may be set, and appointments go by another one
 
 Transform = Callable[[etree._Element, Any], etree._Element]
 
@@ -46,9 +46,9 @@ class Judge(Protocol):
 
 
 class View(NamedTuple):
-    """What a watcher may see: everything where ``permissions`` are None.
+    """What a watcher may see, granted while the presentity was in ``sphere``.
 
-    They were granted while the presentity was in ``sphere``, and hold no longer in another one.
+    In another sphere it holds no longer.
     """
 
     sphere: bytes | None
@@ -83,8 +83,7 @@ class State:
         """Return what those see who may see this much; they all share it."""
         found = self._showings.get(permissions)
         if found is None:
-            root = self.root
-            shown = root if permissions is None else self._transform(root, permissions)
+            shown = self._transform(self.root, permissions)
             found = self._showings[permissions] = Showing(shown)
         return found
 
@@ -103,8 +102,8 @@ class State:
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
-    ``key`` names tuples of ours. ``started`` is the wall clock in seconds now. ``judge`` decides
-    who may see how much, and ``transform`` makes a document of so much of another.
+    ``key`` names tuples of ours. ``judge`` decides who may see how much, and ``transform`` makes a
+    document of so much of another. ``wall`` is the time in seconds since 1970.
     """
 
     name = b"presence"
@@ -116,10 +115,10 @@ class PresencePackage:
         self,
         host: IEventHost,
         key: bytes,
-        started: float,
         composer: Any,
         judge: Judge,
         transform: Transform,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         settings: Presence = host.settings.presence
         self.notify_interval = settings.notify_interval  # §6.10
@@ -127,7 +126,7 @@ class PresencePackage:
         self._composer = composer
         self._authorization = judge
         self._transform = transform
-        self._wall = WallClock(started, host.now)
+        self._wall = wall
         self._services = Services(host, key, self._wall, self._changed)
         self._shows_registrations = settings.registrations
         self._reader = Reader(host.identity, settings.document, settings.parts)
@@ -141,27 +140,15 @@ class PresencePackage:
     # Watchers
 
     def authorize(self, resource: bytes, watcher: Watcher) -> Verdict:
-        """Return what a watcher may have now (RFC 3856 §6.6.2); its owner may have all."""
+        """Return what a watcher may have now (RFC 3856 §6.6.2)."""
         now, documents = self._wall(), self._documents(resource)
         sphere = spheres_at(documents, now)
-        if self._is_owner(resource, watcher):
-            return Verdict(ALLOW, View(sphere, None))
         verdict = self._authorization.judge(resource, watcher, sphere)
         until, change = verdict.until, spheres_change(documents, now)
         if change is not None:
             at = self._host.now() + change - now
             until = at if until is None else min(until, at)
         return Verdict(verdict.handling, View(sphere, verdict.view), until)
-
-    def _is_owner(self, resource: bytes, watcher: Watcher) -> bool:
-        return bool(watcher.identity) and self._is_uri_of(resource, watcher.identity)
-
-    def _is_uri_of(self, resource: bytes, text: bytes) -> bool:
-        try:
-            uri = parse_uri(text)
-        except SipError:
-            return False
-        return uri.is_sip and self._host.identity.canonical(uri) == resource
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Filters | None:
         """Return the filters that hold after a SUBSCRIBE (RFC 4660); raises `SipError`."""
@@ -177,7 +164,7 @@ class PresencePackage:
         known: Document | None = replaced.content if replaced is not None else None
         if media_type == PIDF_DIFF:
             before = None if known is None else known.data
-            data = whole_document(data, before, lambda uri: self._is_uri_of(resource, uri.encode()))
+            data = whole_document(data, before, resource, self._host.identity)
         return self._reader.read(resource, data, self._wall(), others, known)
 
     def _publications(self, resource: bytes) -> Sequence[Publication]:

@@ -17,6 +17,7 @@ from sipproxy.presence.namespaces import (
     PIDF_NAMESPACE,
     PRESENCE,
     SPHERE,
+    TIMED_STATUS,
     TIMESTAMP,
     TUPLE,
     XML,
@@ -62,7 +63,7 @@ class Document:
 
     __slots__ = (
         *("contacts", "data", "has_timed", "ids", "key", "persons", "received", "renamed"),
-        *("root", "spheres", "stamps"),
+        *("root", "spheres", "stamps", "tuples"),
     )
 
     def __init__(
@@ -73,9 +74,11 @@ class Document:
         self.received = received
         self.key = key
         self.spheres = spheres
-        self.has_timed = b"timed-status" in data
+        self.has_timed = (
+            b"timed-status" in data and root.find(f"{TUPLE}/{TIMED_STATUS}") is not None
+        )
         self.contacts: list[Uri | None] = []
-        self.persons = 0
+        self.persons = self.tuples = 0  # how many there are
         self.ids: frozenset[str] = frozenset()
         self.renamed: dict[str, str] = {}
         self.stamps: dict[str, tuple[int, str]] = {}  # given by us, and to what
@@ -169,6 +172,7 @@ class Reader:
             if element.tag == TUPLE:
                 if not len(element[0]):
                     raise _malformed("a <status> is empty")  # RFC 3863 §4.1.3
+                found.tuples += 1
                 found.contacts += _contact(element)
                 if element[-1].tag != TIMESTAMP:
                     _stamp(element, found, replaced)
@@ -252,10 +256,9 @@ def _rename(root: etree._Element, names: dict[str, str]) -> None:
 
 
 def _fault() -> str:
-    """Return what the schema's last complaint was, with names as people write them."""
+    """Return what the schema's first complaint was, with names as people write them."""
     log: Any = schema().error_log
-    fault = log.last_error
-    return _braced.sub("", fault.message) if fault is not None else ""
+    return _braced.sub("", log[0].message) if len(log) else ""
 
 
 def _malformed(problem: str) -> SipError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lxml import etree
 
-from sipproxy.presence.capabilities import said_by, servcaps
+from sipproxy.presence.capabilities import Said, said_by, servcaps
 from sipproxy.presence.namespaces import BASIC, CONTACT, DECLARED, STATUS, TIMESTAMP, TUPLE
 from sipproxy.presence.times import write_time
 from sipproxy.sip.gruu import names_instance, public_gruu
@@ -46,16 +48,9 @@ class Service:
 
     def element(self) -> etree._Element:
         """Return the tuple that shows it: open, with what its Contact said that it can."""
-        element = etree.Element(TUPLE, {"id": self.id}, nsmap=DECLARED)
-        etree.SubElement(etree.SubElement(element, STATUS), BASIC).text = "open"
-        capabilities = servcaps(said_by(_first(self._bindings).contact.params))
-        if capabilities is not None:
-            element.append(capabilities)
-        priority = f"{_preference(self._bindings):.3f}".rstrip("0").rstrip(".")
-        contact = etree.SubElement(element, CONTACT, priority=priority)
-        contact.text = self.contact.decode("utf-8", "replace")
-        etree.SubElement(element, TIMESTAMP).text = write_time(self.since)
-        return element
+        said = said_by(_first(self._bindings).contact.params)
+        preference = _preference(self._bindings)
+        return copy.copy(_element(self.id, self.contact, said, preference, self.since))
 
     def is_published_by(self, publication: Publication) -> bool:
         """Tell whether a publication speaks of this device, so that it is not shown twice.
@@ -78,6 +73,22 @@ class Service:
                 return bool(self._urn) and names_instance(uri, self._urn)
             return is_near or not self._urn
         return any(equivalent(uri, binding.contact.uri) for binding in self._bindings)
+
+
+@functools.lru_cache(1024)
+def _element(
+    name: str, contact: bytes, said: Said, preference: float, since: float
+) -> etree._Element:
+    element = etree.Element(TUPLE, {"id": name}, nsmap=DECLARED)
+    etree.SubElement(etree.SubElement(element, STATUS), BASIC).text = "open"
+    capabilities = servcaps(said)
+    if capabilities is not None:
+        element.append(capabilities)
+    priority = f"{preference:.3f}".rstrip("0").rstrip(".")
+    shown = etree.SubElement(element, CONTACT, priority=priority)
+    shown.text = contact.decode("utf-8", "replace")
+    etree.SubElement(element, TIMESTAMP).text = write_time(since)
+    return element
 
 
 class Services:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 
@@ -21,19 +20,3 @@ def read_time(text: str | None) -> float | None:
 def write_time(seconds: float) -> str:
     """Return a time as documents have it, to the millisecond: two changes rarely share one."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
-class WallClock:
-    """What the wall clock says, which runs from ``started`` as the monotonic clock ``now`` does."""
-
-    def __init__(self, started: float, now: Callable[[], float]) -> None:
-        self._offset = started - now()
-        self._now = now
-
-    def __call__(self) -> float:
-        """Return the wall clock in seconds."""
-        return self._offset + self._now()
-
-    def until(self, time: float) -> float:
-        """Return how many seconds it is to a time."""
-        return time - self()

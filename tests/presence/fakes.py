@@ -131,8 +131,8 @@ class Agent(Bench):
         host.settings = self
         self.presence = Presence(**settings)
         self.rules = Rules()
-        made = (host, KEY, STARTED, Composer(), self.rules, transformed)
-        self.package = PresencePackage(*made)
+        made = (host, KEY, Composer(), self.rules, transformed)
+        self.package = PresencePackage(*made, lambda: STARTED + host.now())
         self.order = 0
 
     def check(self, data: bytes, replaced: Publication | None = None) -> Document:

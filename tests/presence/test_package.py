@@ -10,12 +10,10 @@ from zope.interface.verify import verifyObject
 
 from sipproxy.interfaces.events import (
     ALLOW,
-    BLOCK,
     CONFIRM,
     POLITE_BLOCK,
     IEventPackage,
     Verdict,
-    Watcher,
 )
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.testing import octets
@@ -113,30 +111,6 @@ class PackageTest(WithPackage):
         self.assertIn(b"person", self.agent.render(carol).data)
         self.agent.publish(pidf(service("t"), person("p", "<rpid:class>x</rpid:class>")), first)
         self.assertEqual(self.agent.render(bob).tag, before.tag)
-
-
-class OwnerTest(WithPackage):
-    """Who watches himself sees all, whatever his rules are."""
-
-    @rows(
-        {
-            "herself": (b"sip:alice@example.test", True),
-            "pres": (b"pres:alice@example.test", True),
-            "another name of ours": (b"sip:alice@sip.example.test:5060", True),
-            "another": (b"sip:bob@example.test", False),
-            "another domain": (b"sip:alice@elsewhere.test", False),
-            "a telephone": (b"tel:+12125551212", False),
-            "no URI": (b"<>", False),
-            "nobody proven": (b"", False),
-        }
-    )
-    def test_owner(self, identity: bytes, is_owner: bool) -> None:
-        self.agent.rules.verdicts[identity] = lambda sphere: Verdict(BLOCK)
-        verdict = self.package.authorize(ALICE, Watcher(ALICE, identity))
-        self.assertEqual(verdict.handling, ALLOW if is_owner else BLOCK)
-        if is_owner:
-            self.agent.publish(pidf(person("p", "<x:secret/>")))
-            self.assertIn(b"secret", self.agent.render(self.agent.watch(identity)).data)
 
 
 class PoliteTest(WithPackage):

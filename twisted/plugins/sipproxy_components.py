@@ -177,6 +177,29 @@ class CompositionFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class PresenceFactory:
+    """The presence event package."""
+
+    name = "presence"
+    provides = IEventPackage
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the package, with the key of before; ValueError where it cannot be used."""
+        from sipproxy.presence.authorization import Authorization
+        from sipproxy.presence.package import KEY, KEY_LENGTH, PresencePackage
+        from sipproxy.presence.transformations import transformed
+        from sipproxy.store.keys import kept_key
+
+        try:
+            key = kept_key(host.config.data / KEY, KEY_LENGTH, host.random)
+        except OSError as error:
+            raise ValueError(f"the key of presence cannot be used: {error}") from None
+        judge = Authorization(host, host.settings.presence)
+        return PresencePackage(host, key, host.composer, judge, transformed)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class RouterFactory:
     """One of the built-in routers."""
 
@@ -229,6 +252,7 @@ documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
 composition = CompositionFactory()
+presence = PresenceFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
