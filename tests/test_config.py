@@ -269,7 +269,7 @@ FAULTS = {
     ),
     "events: a time before now": (
         GOOD + "[events]\nwinfo_interval = -1",
-        "events.winfo_interval: has to be 0 or more, and finite",
+        "events: winfo_interval has to be 0 or more, and finite",
     ),
     "events: documents about nobody": (
         GOOD + "[events]\nwinfo_watchers = 0",

@@ -38,6 +38,8 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("needs 0 < min_expires <= max_expires")
         if not 0 < self.waiting < math.inf:
             raise ValueError("waiting has to be more than 0, and finite")
+        if not 0 <= self.winfo_interval < math.inf:
+            raise ValueError("winfo_interval has to be 0 or more, and finite")
         if not 0 < self.min_publication <= self.default_publication <= self.max_publication:
             raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
         if not 0 < self.highest_min_rate < 100:
