@@ -63,6 +63,8 @@ class TransactionLayer:
         self._servers: dict[Hashable, ServerTransaction] = {}
         self._clients: dict[tuple[bytes, bytes], ClientTransaction] = {}
         self._claimed: dict[Hashable, ServerTransaction] = {}
+        # Bound once: each transaction that lingers would keep an object of its own for it.
+        self._ended_server, self._ended_client = self._forget_server, self._forget_client
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
@@ -159,7 +161,7 @@ class TransactionLayer:
         if after:
             self._turn_away(request, path, after)
             return
-        server = machine(key, request, flow, path, self.timers, self.wheel, self._forget_server)
+        server = machine(key, request, flow, path, self.timers, self.wheel, self._ended_server)
         server.start()
         self._servers[key] = server
         self.user.received(request, server)
@@ -179,13 +181,13 @@ class TransactionLayer:
         client: ClientTransaction
         if request.method == b"INVITE":
             invite = InviteClient(
-                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+                key, request.encode(), flow, user, self.timers, self.wheel, self._ended_client
             )
             self._clients[key] = client = invite
             invite.invite(request)
         else:
             client = NonInviteClient(
-                key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+                key, request.encode(), flow, user, self.timers, self.wheel, self._ended_client
             )
             self._clients[key] = client
             client.start()
