@@ -247,6 +247,10 @@ FAULTS = {
         GOOD + "[events]\nmin_publication = 4000",
         "events: needs 0 < min_publication <= default_publication <= max_publication",
     ),
+    "events: a publisher who is nobody": (
+        GOOD + '[events.publishers]\npresence = ["pbx"]',
+        "events: publishers: 'pbx' is no address: write user@domain",
+    ),
     "events: a rate that cannot be written": (
         GOOD + "[events]\nhighest_min_rate = 100",
         "events: highest_min_rate has to be more than 0, and less than 100",

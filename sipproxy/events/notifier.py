@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from zope.interface import implementer
@@ -26,7 +27,7 @@ from sipproxy.interfaces.events import (
     Verdict,
 )
 
-SLICE = 50  # subscriptions that are looked at in one turn
+SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 
 
 class Resource:
@@ -140,11 +141,9 @@ class Notifier:
     def _turn(self) -> None:
         """Tell the next slice of those who are to be told."""
         self._is_booked = False
-        changed, self._changed = self._changed, {}
-        for resource in changed:
-            for subscription in resource.subscriptions:
-                if subscription.mark():
-                    self._enqueue(subscription)
+        for resource in list(islice(self._changed, SLICE)):
+            del self._changed[resource]
+            self._mark(resource)
         try:
             self._flush(min(SLICE, len(self._queue)))
         finally:
@@ -152,6 +151,25 @@ class Notifier:
                 self._book()
             else:
                 self._drop_states()
+
+    def _mark(self, resource: Resource) -> None:
+        """Note who is to be told.
+
+        It is composed now, also where nobody may be told: verdicts may depend on what is known.
+        """
+        try:
+            self._compose(resource)
+        except Exception:
+            self.host.log.failure("while {aor} is composed", aor=resource.aor)
+        for subscription in resource.subscriptions:
+            if subscription.mark():
+                self._enqueue(subscription)
+
+    def _compose(self, resource: Resource) -> None:
+        resource.state = resource.package.compose(resource.aor)
+        resource.is_composed = True
+        self._composed[resource] = None
+        self._book()
 
     def _flush(self, count: int) -> None:
         for _ in range(count):
@@ -177,10 +195,7 @@ class Notifier:
         package = resource.package
         try:
             if not resource.is_composed:
-                resource.state = package.compose(resource.aor)
-                resource.is_composed = True
-                self._composed[resource] = None
-                self._book()
+                self._compose(resource)
             body: Body | None = package.render(resource.state, subscription, is_full)
         except Exception:
             self.host.log.failure("while {aor} is rendered", aor=resource.aor)

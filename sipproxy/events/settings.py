@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import msgspec
+
+from sipproxy.sip.grammar import is_host
 
 
 class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -45,3 +48,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         for name in (*counts, "publications", "publication_bytes", "publications_waiting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} has to be at least 1")
+        for aor in chain.from_iterable(self.publishers.values()):
+            user, _, domain = aor.rpartition("@")
+            if not user or not is_host(domain.encode()):
+                raise ValueError(f"publishers: {aor!r} is no address: write user@domain")
