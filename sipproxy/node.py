@@ -38,13 +38,16 @@ from sipproxy.transaction.parties import ClientUser
 from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport import hep
 from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.inside import Inside
+from sipproxy.transport.lookup import parse_server
 from sipproxy.transport.network import Network
 from sipproxy.transport.pressure import Pressure
 from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
+from sipproxy.transport.tape import Tape
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
@@ -117,6 +120,7 @@ class Node:
             self.ticker.ticks,
         )
         self.pressure = self._guarded()
+        self.tape = self._taped()
         self._furnish(Components(config))
 
     # Building
@@ -129,6 +133,19 @@ class Node:
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
         return pressure
+
+    def _taped(self) -> Tape | None:
+        """Have the last messages on a tape, and a collector told of all."""
+        settings, collector = self.settings.hep, None
+        if settings.collector:
+            address, port = parse_server(settings.collector, hep.PORT)
+            collector = hep.Collector(address, port, settings.agent)
+        if collector is None and not self.settings.limits.tape:
+            return None
+        passed = None if collector is None else collector.passed
+        tape = Tape(self.settings.limits.tape, time.time, passed)
+        self.network.record(tape)
+        return tape
 
     def _furnish(self, components: Components) -> None:
         """Build the components that the configuration names, in its order."""

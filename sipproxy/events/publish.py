@@ -104,7 +104,8 @@ class EventStateCompositor:
         table, where = self._table, (package.name, resource)
         known = self._precondition(request, *where)
         seconds = self._interval(request)
-        by = flow if is_direct(request) else None  # a proxy's connection says nothing of a client
+        # The connection of a proxy says nothing of a client, and over UDP there is no end to see.
+        by = flow if flow is not None and flow.reliable and is_direct(request) else None
         if request.body:
             media_type = _media_type(request, package)
             content = package.check(resource, media_type, request.body, known)
@@ -145,11 +146,14 @@ class EventStateCompositor:
 
 def _media_type(request: Request, package: IEventPackage) -> bytes:
     """Return the media type of a body without parameters; 415 for one that is not taken."""
-    encoding = request.value(b"content-encoding") or b"identity"
-    if encoding.lower() != b"identity":
+    encoding = request.value(b"content-encoding")
+    if encoding and encoding.lower() != b"identity":
         raise SipError(415, headers=[(b"Accept-Encoding", b"identity")])
-    written = (request.value(b"content-type") or b"").partition(b";")[0]
-    media_type = b"/".join(part.strip() for part in written.lower().split(b"/"))
+    written = request.value(b"content-type") or b""
+    if written in package.publication_types:
+        return written
+    plain = written.lower().partition(b";")[0]
+    media_type = b"/".join(part.strip() for part in plain.split(b"/"))
     if media_type not in package.publication_types:
         raise SipError(415, headers=[(b"Accept", b", ".join(package.publication_types))])
     return media_type

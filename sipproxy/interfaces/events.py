@@ -78,7 +78,7 @@ class Publication:
 
     ``content`` is what `IEventPackage.check` made of the body; ``media_type`` and ``data`` are as
     they came. ``order`` rises with each change of any publication; a refresh is none. ``flow`` is
-    what it came by, None where that is not its publisher's own.
+    the connection that it came by, None over UDP, and where it is a proxy's.
     """
 
     __slots__ = ("content", "data", "expires_at", "flow", "media_type", "order", "tag")
