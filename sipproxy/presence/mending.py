@@ -141,8 +141,18 @@ def _mend_text(element: etree._Element, *attributes: str) -> str:
     return text.strip()
 
 
+def _mend_tuple(element: etree._Element) -> None:
+    """One that is neither open nor closed, nor anything else, says nothing (RFC 3863 §4.2.3)."""
+    had_basic = element.find(f"{STATUS}/{BASIC}") is not None
+    _mend_identified(element)
+    if had_basic and not len(element[0]):
+        _remove(element)
+
+
 def _mend_basic(element: etree._Element) -> None:
-    element.text = _mend_text(element).lower()
+    element.text = text = _mend_text(element).lower()
+    if text not in ("open", "closed"):  # "unknown", say some phones
+        _remove(element)
 
 
 def _mend_contact(element: etree._Element) -> None:
@@ -171,7 +181,7 @@ _SHAPES = {
     DEVICE: _Shape(_ID, "*", DEVICE_ID, MODEL_NOTE, MODEL_TIMESTAMP, several=(MODEL_NOTE,)),
 }
 _MENDERS: dict[str, Callable[[etree._Element], None]] = {
-    TUPLE: _mend_identified,
+    TUPLE: _mend_tuple,
     PERSON: _mend_identified,
     DEVICE: _mend_identified,
     STATUS: _SHAPES[STATUS].mend,
