@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from lxml import etree
 
@@ -99,6 +100,7 @@ class FilterReader:
         self._package = package
         self._identity = identity
         self._most = most
+        self._known: WeakValueDictionary[Filters, Filters] = WeakValueDictionary()
 
     def read(self, request: Request, resource: bytes, earlier: Filters | None) -> Filters | None:
         """Return the filters that hold after a SUBSCRIBE with a body.
@@ -112,9 +114,10 @@ class FilterReader:
             raise SipError(413)
         root = read_xml(request.body)
         try:
-            return self.updated(root, resource, earlier or Filters())
+            found = self.updated(root, resource, earlier or Filters())
         except (_Misunderstood, ExpressionError) as error:
             raise SipError(488, headers=[_warning(str(error))]) from None
+        return self._known.setdefault(found, found)  # who ask the same share it
 
     def updated(self, root: etree._Element, resource: bytes, earlier: Filters) -> Filters:
         """Return filters with those of a <filter-set> put in, replaced or removed."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 from zope.interface import implementer
 
+from sipproxy.events.content import Content, Contents
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.packages import Packages
 from sipproxy.events.settings import Events
@@ -25,13 +27,13 @@ from sipproxy.interfaces.events import (
     Verdict,
 )
 
-SLICE = 50  # subscriptions that are looked at in one turn
+SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 
 
 class Resource:
     """What is watched, and by whom."""
 
-    __slots__ = ("aor", "is_composed", "package", "state", "subscriptions")
+    __slots__ = ("aor", "contents", "is_composed", "package", "state", "subscriptions")
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
         self.package = package
@@ -39,6 +41,13 @@ class Resource:
         self.subscriptions: dict[Subscription, None] = {}
         self.is_composed = False
         self.state: Any = None
+        self.contents = Contents()
+
+    def drop(self) -> None:
+        """Forget what was composed, and what was made of it."""
+        if self.is_composed:
+            self.is_composed, self.state = False, None
+            self.contents.clear()
 
 
 @implementer(INotifier)
@@ -87,7 +96,7 @@ class Notifier:
         """A resource has a new state: it is composed anew, and its watchers are told."""
         known = self._resources.get((package, resource))
         if known is not None:
-            known.is_composed, known.state = False, None
+            known.drop()
             self._changed[known] = None
             self._book()
 
@@ -132,11 +141,9 @@ class Notifier:
     def _turn(self) -> None:
         """Tell the next slice of those who are to be told."""
         self._is_booked = False
-        changed, self._changed = self._changed, {}
-        for resource in changed:
-            for subscription in resource.subscriptions:
-                if subscription.mark():
-                    self._enqueue(subscription)
+        for resource in list(islice(self._changed, SLICE)):
+            del self._changed[resource]
+            self._mark(resource)
         try:
             self._flush(min(SLICE, len(self._queue)))
         finally:
@@ -144,6 +151,25 @@ class Notifier:
                 self._book()
             else:
                 self._drop_states()
+
+    def _mark(self, resource: Resource) -> None:
+        """Note who is to be told.
+
+        It is composed now, also where nobody may be told: verdicts may depend on what is known.
+        """
+        try:
+            self._compose(resource)
+        except Exception:
+            self.host.log.failure("while {aor} is composed", aor=resource.aor)
+        for subscription in resource.subscriptions:
+            if subscription.mark():
+                self._enqueue(subscription)
+
+    def _compose(self, resource: Resource) -> None:
+        resource.state = resource.package.compose(resource.aor)
+        resource.is_composed = True
+        self._composed[resource] = None
+        self._book()
 
     def _flush(self, count: int) -> None:
         for _ in range(count):
@@ -157,27 +183,24 @@ class Notifier:
     def _drop_states(self) -> None:
         """What was composed is good for one turn, and for what is told of it in the next ones."""
         for resource in self._composed:
-            resource.is_composed, resource.state = False, None
+            resource.drop()
         self._composed.clear()
 
     # What subscriptions ask
 
     def rendered(
         self, resource: Resource, subscription: Subscription, is_full: bool
-    ) -> Body | None:
+    ) -> Content | None:
         """Return what a package shows to a watcher; nothing where it fails."""
         package = resource.package
         try:
             if not resource.is_composed:
-                resource.state = package.compose(resource.aor)
-                resource.is_composed = True
-                self._composed[resource] = None
-                self._book()
+                self._compose(resource)
             body: Body | None = package.render(resource.state, subscription, is_full)
         except Exception:
             self.host.log.failure("while {aor} is rendered", aor=resource.aor)
             return None
-        return body
+        return None if body is None else resource.contents.of(body)
 
     def verdict(self, resource: Resource, subscription: Subscription) -> Verdict:
         """Return what a watcher may have; what it had where the package fails."""

@@ -81,7 +81,7 @@ class Publication:
 
     ``content`` is what `IEventPackage.check` made of the body; ``media_type`` and ``data`` are as
     they came. ``order`` rises with each change of any publication; a refresh is none. ``flow`` is
-    the connection that it came by, None over UDP, and where it is a proxy's.
+    what it came by, None where that is a connection of a proxy's.
     """
 
     __slots__ = ("content", "data", "expires_at", "flow", "media_type", "order", "tag")
@@ -154,7 +154,11 @@ class IEventPackage(Interface):
         """Return the content of a publication, in place of another or not; raises `SipError`."""
 
     def compose(resource: bytes) -> Any:
-        """Return the state of a resource now: at most once a turn, whoever watches."""
+        """Return the state of a resource now: at most once a turn, whoever watches.
+
+        It is asked whenever the resource has changed, also where no watcher may be told: so it may
+        call `INotifier.judge`.
+        """
 
     def render(state: Any, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a subscription is told of a state, None for nothing.

@@ -25,21 +25,22 @@ class NoDifference(Exception):
 
 
 class Prefixes:
-    """What a diff document declares: what the new document does, and what selectors need beside."""
+    """What a diff document declares: as the new document has it, and no more than is used."""
 
     def __init__(self, root: etree._Element) -> None:
-        self.declared: dict[Any, str] = {  # None: the default namespace
-            prefix: uri for prefix, uri in root.nsmap.items() if uri
-        }
+        self._known: dict[Any, str] = dict(root.nsmap)
+        self.declared: dict[Any, str] = {}  # None: the default namespace
 
     def of(self, uri: str, wanted: str = "n", is_attribute: bool = False) -> str | None:
         """Return the prefix of a namespace, declared if need be; None: it is the default."""
-        known: str | None
-        for known, value in self.declared.items():
-            if value == uri and not (is_attribute and known is None):
-                return known
+        prefix: str | None
+        for known in (self.declared, self._known):
+            for prefix, value in known.items():
+                if value == uri and not (is_attribute and prefix is None):
+                    self.declared[prefix] = uri
+                    return prefix
         prefix, number = wanted, 0
-        while prefix in self.declared:
+        while prefix in self._known or prefix in self.declared:
             number += 1
             prefix = f"{wanted}{number}"
         self.declared[prefix] = uri
@@ -60,6 +61,13 @@ class Prefixes:
             return "@" + local
         prefix = "xml" if uri == XML else self.of(uri, is_attribute=True)
         return f"@{prefix}:{local}"
+
+    def declare_for(self, node: etree._Element) -> None:
+        """Declare what the names in added content need."""
+        for element in node.iter("*"):
+            self.of(_parts(str(element.tag))[0])
+            for name in element.attrib:
+                self.attribute(str(name))
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -87,6 +95,9 @@ class Difference:
         if len(self.operations) == MAX_OPERATIONS:
             raise NoDifference
         self.operations.append((name, {"sel": selector, **attributes}, content))
+        if not isinstance(content, str):
+            for node in content:
+                self._prefixes.declare_for(node)
 
     def _inner(self, old: etree._Element, new: etree._Element, selector: str) -> None:
         """Change an element within."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from lxml import etree
 from zope.interface import implementer
 
-from sipproxy.events.terms import refuse_body
-from sipproxy.events.xml import write_xml
+from sipproxy.events.filters import FilterReader, Filters
 from sipproxy.interfaces.events import (
     ALLOW,
     Body,
@@ -23,18 +21,19 @@ from sipproxy.interfaces.events import (
     Watcher,
 )
 from sipproxy.presence.composition import closed_document
+from sipproxy.presence.partial import PIDF_DIFF
 from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
+from sipproxy.presence.publishing import whole_document
 from sipproxy.presence.registration import Services
 from sipproxy.presence.settings import Presence
+from sipproxy.presence.views import PIDF_XML, Showing
 
 if TYPE_CHECKING:
     from sipproxy.sip.message import Request
 
 KEY = "presence.key"  # in the data directory
 KEY_LENGTH = 32  # bytes
-PIDF_XML = b"application/pidf+xml"
 _LONGEST_SLEEP = 3600.0  # seconds: the wall clock may be set, and appointments go by another one
-_TAG_LENGTH = 12  # bytes
 
 Transform = Callable[[etree._Element, Any], etree._Element]
 
@@ -60,7 +59,7 @@ class State:
     """What is known of a presentity at one moment, and each view of it that somebody has had."""
 
     __slots__ = (
-        *("_bodies", "_closed_name", "_transform", "_unavailable"),
+        *("_closed_name", "_showings", "_transform", "_unavailable"),
         *("resource", "root", "sphere"),
     )
 
@@ -76,22 +75,22 @@ class State:
         self.sphere = sphere
         self._closed_name = closed_name
         self._transform = transform
-        self._bodies: dict[Hashable, Body] = {}
-        self._unavailable: Body | None = None
+        self._showings: dict[Hashable, Showing] = {}
+        self._unavailable: Showing | None = None
         self.root = self.closed() if root is None else root
 
-    def body(self, permissions: Hashable) -> Body:
+    def showing(self, permissions: Hashable) -> Showing:
         """Return what those see who may see this much; they all share it."""
-        found = self._bodies.get(permissions)
+        found = self._showings.get(permissions)
         if found is None:
             shown = self._transform(self.root, permissions)
-            found = self._bodies[permissions] = _body(shown)
+            found = self._showings[permissions] = Showing(shown)
         return found
 
-    def unavailable(self) -> Body:
+    def unavailable(self) -> Showing:
         """Return what is shown to whoever is blocked politely, the same at any time."""
         if self._unavailable is None:
-            self._unavailable = _body(self.closed())
+            self._unavailable = Showing(self.closed())
         return self._unavailable
 
     def closed(self) -> etree._Element:
@@ -108,8 +107,8 @@ class PresencePackage:
     """
 
     name = b"presence"
-    body_types: Sequence[bytes] = (PIDF_XML,)
-    publication_types: Sequence[bytes] = (PIDF_XML,)
+    body_types: Sequence[bytes] = (PIDF_XML, PIDF_DIFF)
+    publication_types: Sequence[bytes] = (PIDF_XML, PIDF_DIFF)
     default_expires = 3600  # RFC 3856 §6.4
 
     def __init__(
@@ -131,6 +130,7 @@ class PresencePackage:
         self._services = Services(host, key, self._wall, self._changed)
         self._shows_registrations = settings.registrations
         self._reader = Reader(host.identity, settings.document, settings.parts)
+        self._filters = FilterReader(self.name, host.identity, settings.filter_parts)
         self._moments: dict[bytes, _Moment] = {}
 
     def exists(self, resource: bytes) -> Any:
@@ -154,9 +154,9 @@ class PresencePackage:
             until = at if until is None else min(until, at)
         return Verdict(verdict.handling, View(sphere, verdict.view), until)
 
-    def terms(self, request: Request, resource: bytes, earlier: Any) -> None:
-        """A SUBSCRIBE has no body that means anything to us (§6.3); raises `SipError` 415."""
-        refuse_body(request)
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> Filters | None:
+        """Return the filters that hold after a SUBSCRIBE (RFC 4660); raises `SipError`."""
+        return self._filters.read(request, resource, earlier) if request.body else earlier
 
     # Publishers
 
@@ -165,7 +165,10 @@ class PresencePackage:
     ) -> Document:
         """Return what a publication says; raises `SipError` 400, 403 or 413."""
         others = [p.content for p in self._publications(resource) if p is not replaced]
-        known = replaced.content if replaced is not None else None
+        known: Document | None = replaced.content if replaced is not None else None
+        if media_type == PIDF_DIFF:
+            before = None if known is None else known.data
+            data = whole_document(data, before, resource, self._host.identity)
         return self._reader.read(resource, data, self._wall(), others, known)
 
     def _publications(self, resource: bytes) -> Sequence[Publication]:
@@ -188,19 +191,19 @@ class PresencePackage:
         return State(resource, root, sphere, self._services.name(resource), self._transform)
 
     def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
-        """Return a document of what a watcher may see: the whole of it, each time (§6.7).
+        """Return what a watcher is told of what it may see: the whole, or what has changed (§6.7).
 
         One who is blocked politely gets what those see from whom nothing is withheld when nothing
         is known of the presentity, octet for octet, whatever is (§6.6.2).
         """
         verdict = subscription.verdict
         if verdict.handling != ALLOW:
-            return state.unavailable()
+            return state.unavailable().tell(subscription, is_full)
         if verdict.view.sphere != state.sphere:
             verdict = self.authorize(state.resource, subscription.watcher)
             if verdict.handling != ALLOW:
                 return None  # the notifier has been asked to judge again, and says what follows
-        return state.body(verdict.view.permissions)
+        return state.showing(verdict.view.permissions).tell(subscription, is_full)
 
     def _check_sphere(self, resource: bytes, sphere: bytes | None) -> None:
         """Have watchers judged again who were judged in another sphere (RFC 5025 §3.1.2)."""
@@ -240,9 +243,3 @@ class _Moment:
     def woken(self) -> None:
         """It has come."""
         self._package.arrived(self._resource)
-
-
-def _body(root: etree._Element) -> Body:
-    data = write_xml(root)
-    tag = hashlib.blake2b(data, digest_size=_TAG_LENGTH).hexdigest().encode()
-    return Body(PIDF_XML, data, tag)

@@ -17,7 +17,7 @@ def full(root: etree._Element, version: int) -> etree._Element:
     """Return a presence document as <pidf-full> (RFC 5262 §3)."""
     prefixes = Prefixes(root)
     prefixes.of(DIFF_NAMESPACE, "p")
-    whole = etree.Element(FULL, nsmap=prefixes.declared)
+    whole = etree.Element(FULL, nsmap=dict(root.nsmap) | prefixes.declared)
     whole.attrib.update(root.attrib)
     whole.set("version", str(version))
     whole.text = root.text

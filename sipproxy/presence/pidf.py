@@ -256,10 +256,9 @@ def _rename(root: etree._Element, names: dict[str, str]) -> None:
 
 
 def _fault() -> str:
-    """Return what the schema's last complaint was, with names as people write them."""
+    """Return what the schema's first complaint was, with names as people write them."""
     log: Any = schema().error_log
-    fault = log.last_error
-    return _braced.sub("", fault.message) if fault is not None else ""
+    return _braced.sub("", log[0].message) if len(log) else ""
 
 
 def _malformed(problem: str) -> SipError:

@@ -16,3 +16,4 @@ class Presence(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     registrations: bool = True  # a registered device is shown as open (RFC 3856 §7.2)
     document: int = 65536  # bytes of one published document; beyond: 413
     parts: int = 100  # tuples, persons, devices and notes of one; beyond: 413
+    filter_parts: int = 40  # includes, excludes, conditions of a watcher's filters; beyond: 488

@@ -31,7 +31,7 @@ REGISTER = """
     """
 KNOWN = (
     "unknown command; there are: bindings, explain, publications, reload-accounts, "
-    "reload-certificates, reload-documents, status, trace, watchers"
+    "reload-certificates, reload-documents, status, trace, unbind, watchers"
 )
 
 

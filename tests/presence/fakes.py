@@ -91,6 +91,9 @@ class Subscription:
     def __init__(self, watcher: Watcher, verdict: Verdict) -> None:
         self.watcher = watcher
         self.verdict = verdict
+        self.media_type = PIDF_XML
+        self.terms: Any = None
+        self.memory: Any = None
 
 
 class Rules:

@@ -549,4 +549,5 @@ class BoundsTest(PatchCase):
         except PatchError as error:
             self.assertNotEqual(error.phrase, "")
         else:
-            self.assertEqual(canonical(read_bytes(etree.tostring(root))), canonical(root))
+            sent = etree.tostring(root.getroottree())
+            self.assertEqual(canonical(read_bytes(sent)), canonical(root))
