@@ -12,8 +12,9 @@ from sipproxy.events.telling import ACTIVE, PENDING
 from sipproxy.interfaces.events import BLOCK, CONFIRM, POLITE_BLOCK, Watcher
 from sipproxy.presence.authorization import Decision
 from sipproxy.presence.namespaces import BASIC, DEVICE, PERSON, STATUS, TUPLE
-from sipproxy.presence.package import PIDF_XML, PresencePackage
+from sipproxy.presence.package import PresencePackage
 from sipproxy.presence.permissions import CLASS, EVERY, FULL, Permissions
+from sipproxy.presence.views import PIDF_XML
 from sipproxy.sip.uri import aor_uri
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ class Explanation:
             return f"Nothing is sent: {who} has no subscription; one would be {told}: {_in(body)}."
         if self._handling == CONFIRM:
             return f"Nothing is sent: {who} waits for {whom}'s permission."
+        if body is None:
+            return f"Nothing is sent: the filter of {who} leaves nothing of what it may see."
         polite = ", politely blocked: it is the same whatever happens"
         return f"{who} sees {_in(body)}" + (polite if self._handling == POLITE_BLOCK else "") + "."
 

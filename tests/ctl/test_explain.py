@@ -20,6 +20,11 @@ AT_WORK = presence(
     '<tuple id="t2"><status><basic>closed</basic></status></tuple>'
     '<dm:person id="p1"><r:sphere><r:work/></r:sphere></dm:person>'
 ).decode()
+FILTER = (
+    '<filter-set xmlns="urn:ietf:params:xml:ns:simple-filter"><ns-bindings>'
+    '<ns-binding prefix="dm" urn="urn:ietf:params:xml:ns:pidf:data-model"/></ns-bindings>'
+    '<filter id="1"><what><include>//dm:device</include></what></filter></filter-set>'
+)
 SERVICES = choose("services") + provide("note", "class")
 
 
@@ -208,6 +213,19 @@ class Subscriptions(Explaining):
         self.server.advance(4)
         self.bob.take()
         self.assertEqual(self.last(), "active, for 594 s more.")
+
+    def test_a_filter_that_leaves_nothing(self) -> None:
+        self.keep(rule("", SERVICES))
+        self.publish()
+        self.watch()
+        self.bob.ask(600, FILTER, Event="presence", Content_Type="application/simple-filter+xml")
+        self.bob.take()
+        lines = self.words()
+        self.assertEqual(
+            lines[0],
+            "Nothing is sent: the filter of bob@example.test leaves nothing of what it may see.",
+        )
+        self.assertEqual(self.last(), "active, for 600 s more; it has a filter.")
 
     def test_one_that_ran_out(self) -> None:
         self.watch(60)
