@@ -148,8 +148,8 @@ class Explanation:
         if self._handling == BLOCK:
             return f"Nothing is sent: {who} is blocked; a SUBSCRIBE is answered 403."
         if not self._watches:
-            told = "pending, without a document" if self._handling == CONFIRM else "told this"
-            return f"Nothing is sent: {who} has no subscription; one would be {told}: {_in(body)}."
+            told = f"told this: {_in(body)}" if body is not None else "pending, without a document"
+            return f"Nothing is sent: {who} has no subscription; one would be {told}."
         if self._handling == CONFIRM:
             return f"Nothing is sent: {who} waits for {whom}'s permission."
         if body is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import etree
 
-from sipproxy.presence.equivalence import UriSet, identifier
+from sipproxy.presence.equivalence import Entity, UriSet, identifier
 from sipproxy.presence.namespaces import (
     BASIC,
     CONTACT,
@@ -153,7 +153,7 @@ def _uris(written: Iterable[str]) -> UriSet | None:
 
 def _is_in(element: etree._Element, uris: UriSet | None) -> bool:
     uri = identifier(_text(element)) if uris is not None else None
-    return uri is not None and uris is not None and uri in uris
+    return uri is not None and uris is not None and Entity(uri) in uris
 
 
 # Which attributes (§3.3.2)

@@ -122,7 +122,7 @@ class Reasons(Explaining):
         for action, expected in {
             "block": "Nothing is sent: bob@example.test is blocked; a SUBSCRIBE is answered 403.",
             "confirm": "Nothing is sent: bob@example.test has no subscription; one would be"
-            " pending, without a document: no document.",
+            " pending, without a document.",
             "polite-block": "Nothing is sent: bob@example.test has no subscription; one would be"
             " told this: 1 service (0 open), no persons, no devices.",
             "allow": "Nothing is sent: bob@example.test has no subscription; one would be told"
