@@ -103,13 +103,9 @@ class Node:
         self.identity = Identity(settings.domains, settings.aliases, self.listens)
         self.wheel = Wheel(self._raised)
         self.ticker = Ticker(reactor, self.wheel)
-        self.layer = TransactionLayer(
-            self.wheel,
-            timers(TICK, settings.transactions.linger),
-            self._tag,
-            self.identity.sent,
-            settings.limits.transactions,
-        )
+        durations, most = timers(TICK, settings.transactions.linger), settings.limits.transactions
+        own = self.identity.sent
+        self.layer = TransactionLayer(self.wheel, durations, self._tag, own, most)
         self.network = self._connected(network, bound)
         self.core = self._shared()
         self.pressure = self._guarded()
