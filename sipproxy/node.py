@@ -38,13 +38,16 @@ from sipproxy.transaction.parties import ClientUser
 from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport import hep
 from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.inside import Inside
+from sipproxy.transport.lookup import parse_server
 from sipproxy.transport.network import Network
 from sipproxy.transport.pressure import Pressure
 from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
+from sipproxy.transport.tape import Tape
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
@@ -76,7 +79,8 @@ class Node:
     """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
 
     ``bound`` are the sockets of its listeners; a node without any is what ``check`` builds.
-    ``network`` is the class that reaches peers: tests have one without sockets.
+    ``network`` is the class that reaches peers: tests have one without sockets. ``wall`` is the
+    time in seconds since 1970, which rules and presence documents speak of.
     """
 
     def __init__(
@@ -85,8 +89,10 @@ class Node:
         bound: Iterable[Bound],
         reactor: Any,
         network: type[Network] = Network,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         bound = list(bound)
+        self.wall = wall
         self.config = config
         self.settings = settings = config.settings
         self.log = Logger(namespace="sipproxy")
@@ -117,6 +123,7 @@ class Node:
             self.ticker.ticks,
         )
         self.pressure = self._guarded()
+        self.tape = self._taped()
         self._furnish(Components(config))
 
     # Building
@@ -129,6 +136,19 @@ class Node:
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
         return pressure
+
+    def _taped(self) -> Tape | None:
+        """Have the last messages on a tape, and a collector told of all."""
+        settings, collector = self.settings.hep, None
+        if settings.collector:
+            address, port = parse_server(settings.collector, hep.PORT)
+            collector = hep.Collector(address, port, settings.agent)
+        if collector is None and not self.settings.limits.tape:
+            return None
+        passed = None if collector is None else collector.passed
+        tape = Tape(self.settings.limits.tape, time.time, passed)
+        self.network.record(tape)
+        return tape
 
     def _furnish(self, components: Components) -> None:
         """Build the components that the configuration names, in its order."""
@@ -211,7 +231,7 @@ class Node:
             key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
         except (OSError, ValueError) as error:
             raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
-        return Gruus(key, time.time(), self.now)
+        return Gruus(key, self.wall(), self.now)
 
     def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
         """Return the network around the layer, with the listeners' sockets."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from sipproxy.events.conditions import asked_condition
+from sipproxy.events.rates import parse_rates
 from sipproxy.events.settings import Events
 from sipproxy.interfaces.events import IEventPackage
 from sipproxy.sip.accept import accepted
@@ -13,18 +15,22 @@ from sipproxy.sip.headers import Event, parse_event, parse_expires
 from sipproxy.sip.message import Request
 
 _HOUR = 3600
+_GENERIC = (b"id", b"max-rate", b"min-rate", b"adaptive-min-rate")  # of no package
 
 
 class Asked:
     """What a SUBSCRIBE asks of a package; raises `SipError` 400, 406, 415, 423 or 488.
 
+    ``earlier`` are the terms that hold in the same dialog, if it is in one.
     ``seconds`` is the duration that is granted, ``accepted`` which of the body types are wanted,
     preferred first. ``earlier`` are the terms that held before, in the same dialog. ``likeness`` is
     the same for requests that ask for the same (RFC 3857 §4.7.1); it is None, as ``terms`` are,
     where there is no body to say so.
     """
 
-    __slots__ = ("accepted", "event", "has_body", "likeness", "seconds", "terms")
+    __slots__ = (
+        *("accepted", "condition", "event", "has_body", "likeness", "rates", "seconds", "terms"),
+    )
 
     def __init__(
         self,
@@ -40,6 +46,9 @@ class Asked:
         self.accepted = accepted(request, package.body_types)
         if not self.accepted:
             raise SipError(406)  # §4.1.2.1
+        self.rates = parse_rates(event.params)
+        has_condition = b"suppress-if-match" in request.names
+        self.condition = asked_condition(request) if has_condition else None
         self.has_body = bool(request.body)
         self.terms: Any = package.terms(request, resource, earlier) if self.has_body else None
         self.likeness = _likeness(request, event)
@@ -75,7 +84,8 @@ def _duration(request: Request, package: IEventPackage, settings: Events) -> int
 
 def _likeness(request: Request, event: Event) -> bytes:
     """Return what names the parameters of the package and the filter; nothing for none."""
-    params = sorted((name, value or b"") for name, value in event.params.items() if name != b"id")
+    own = ((name, value) for name, value in event.params.items() if name not in _GENERIC)
+    params = sorted((name, value or b"") for name, value in own)
     if not params and not request.body:
         return b""
     digest = hashlib.blake2s(repr(params).encode(), digest_size=16)

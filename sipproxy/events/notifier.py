@@ -9,6 +9,7 @@ from typing import Any
 
 from zope.interface import implementer
 
+from sipproxy.events.content import Content, Contents
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.packages import Packages
 from sipproxy.events.settings import Events
@@ -32,7 +33,7 @@ SLICE = 50  # resources that are composed, and subscriptions that are looked at,
 class Resource:
     """What is watched, and by whom."""
 
-    __slots__ = ("aor", "is_composed", "package", "state", "subscriptions")
+    __slots__ = ("aor", "contents", "is_composed", "package", "state", "subscriptions")
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
         self.package = package
@@ -40,6 +41,13 @@ class Resource:
         self.subscriptions: dict[Subscription, None] = {}
         self.is_composed = False
         self.state: Any = None
+        self.contents = Contents()
+
+    def drop(self) -> None:
+        """Forget what was composed, and what was made of it."""
+        if self.is_composed:
+            self.is_composed, self.state = False, None
+            self.contents.clear()
 
 
 @implementer(INotifier)
@@ -88,7 +96,7 @@ class Notifier:
         """A resource has a new state: it is composed anew, and its watchers are told."""
         known = self._resources.get((package, resource))
         if known is not None:
-            known.is_composed, known.state = False, None
+            known.drop()
             self._changed[known] = None
             self._book()
 
@@ -112,6 +120,10 @@ class Notifier:
     def listen(self, listener: ISubscriptionListener) -> None:
         """Have a listener hear how subscriptions of every package move."""
         self._listeners.append(listener)
+
+    def resources(self) -> list[tuple[bytes, bytes]]:
+        """Return package and address-of-record of all that is watched."""
+        return list(self._resources)
 
     # Turns
 
@@ -171,14 +183,14 @@ class Notifier:
     def _drop_states(self) -> None:
         """What was composed is good for one turn, and for what is told of it in the next ones."""
         for resource in self._composed:
-            resource.is_composed, resource.state = False, None
+            resource.drop()
         self._composed.clear()
 
     # What subscriptions ask
 
     def rendered(
         self, resource: Resource, subscription: Subscription, is_full: bool
-    ) -> Body | None:
+    ) -> Content | None:
         """Return what a package shows to a watcher; nothing where it fails."""
         package = resource.package
         try:
@@ -188,7 +200,7 @@ class Notifier:
         except Exception:
             self.host.log.failure("while {aor} is rendered", aor=resource.aor)
             return None
-        return body
+        return None if body is None else resource.contents.of(body)
 
     def verdict(self, resource: Resource, subscription: Subscription) -> Verdict:
         """Return what a watcher may have; what it had where the package fails."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from itertools import chain
+
 import msgspec
+
+from sipproxy.sip.grammar import is_host
 
 
 class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -29,10 +34,21 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     publishers: dict[str, tuple[str, ...]] = {}  # by package: who publishes for others, too
 
     def __post_init__(self) -> None:
+        if not 0 < self.min_expires <= self.max_expires:
+            raise ValueError("needs 0 < min_expires <= max_expires")
+        if not 0 < self.waiting < math.inf:
+            raise ValueError("waiting has to be more than 0, and finite")
+        if not 0 <= self.winfo_interval < math.inf:
+            raise ValueError("winfo_interval has to be 0 or more, and finite")
         if not 0 < self.min_publication <= self.default_publication <= self.max_publication:
             raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
         if not 0 < self.highest_min_rate < 100:
             raise ValueError("highest_min_rate has to be more than 0, and less than 100")
-        for name in ("publications", "publication_bytes", "publications_waiting"):
+        counts = ("per_watcher", "per_source", "unauthorized", "unproven", "winfo_watchers")
+        for name in (*counts, "publications", "publication_bytes", "publications_waiting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} has to be at least 1")
+        for aor in chain.from_iterable(self.publishers.values()):
+            user, _, domain = aor.rpartition("@")
+            if not user or not is_host(domain.encode()):
+                raise ValueError(f"publishers: {aor!r} is no address: write user@domain")

@@ -145,11 +145,18 @@ class Subscribe:
         assert flow is not None
         dialog.refresh(request, flow, self._core.identity)
         subscription.ask(asked)
-        self._accept(request, transaction, dialog, asked.seconds)
-        subscription.answer()
+        is_known = subscription.knows()
+        status = 204 if is_known else 200  # RFC 5839 §6.3
+        self._accept(request, transaction, dialog, asked.seconds, status)
+        subscription.answer(is_known)
 
     def _accept(
-        self, request: Request, transaction: ServerTransaction, dialog: Dialog, seconds: int
+        self,
+        request: Request,
+        transaction: ServerTransaction,
+        dialog: Dialog,
+        seconds: int,
+        status: int = 200,
     ) -> None:
         """Answer 200, never 202 (§8.3.1); the NOTIFY comes after it."""
         headers = [
@@ -158,7 +165,7 @@ class Subscribe:
             (b"Expires", b"%d" % seconds),
             (b"Allow-Events", self._packages.allow_events),
         ]
-        response = make_response(request, 200, dialog.tag, headers=headers)
+        response = make_response(request, status, dialog.tag, headers=headers)
         self._core.respond_with(request, transaction, response)
 
 

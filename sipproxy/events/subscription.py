@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipproxy.events.asked import Asked
+from sipproxy.events.content import Content
 from sipproxy.events.dialog import Dialog
-from sipproxy.events.telling import ACTIVE, CHANGE, NEVER, PENDING, TERMINATED, WAITING, Telling
+from sipproxy.events.telling import (
+    ACTIVE,
+    CHANGE,
+    FULL,
+    NEVER,
+    NOTHING,
+    PENDING,
+    TERMINATED,
+    WAITING,
+    Telling,
+)
 from sipproxy.interfaces.events import (
     BLOCK,
     CONFIRM,
-    Body,
     IEventPackage,
     ISubscription,
     Verdict,
@@ -87,6 +97,8 @@ class Subscription(Telling):
         self.expires_at = self._notifier.host.now() + asked.seconds
         self.accepted = asked.accepted
         self.media_type = asked.accepted[0]
+        self._condition = asked.condition
+        self.agree(asked.rates)
         if asked.has_body:
             self.terms, self.likeness = asked.terms, asked.likeness
 
@@ -94,26 +106,36 @@ class Subscription(Telling):
         """It has been entered."""
         self._moved(self.status, b"subscribe")
 
-    def answer(self) -> None:
-        """Send the NOTIFY that follows each SUBSCRIBE at once (§4.2.1.2), or the last one."""
+    def answer(self, is_known: bool = False) -> None:
+        """Send the NOTIFY that follows each SUBSCRIBE at once (§4.2.1.2), or the last one.
+
+        ``is_known``: there is none, since the watcher knows what it would say (RFC 5839 §6.3).
+        """
         if self.is_unsure:
             self.judge()
         now = self._notifier.host.now()
         if self.status == TERMINATED:
             return
         if self.expires_at <= now:
-            self.expire(shows_state=True)  # §4.4.3
+            self.expire(shows_state=True, is_known=is_known)  # §4.4.3
+        elif is_known:
+            self._need, self._is_behind = NOTHING, False
+            self.sleep(now)
         else:
             self._tell_all(now)
+        self._ready = None
 
     def fetched(self) -> None:
         """Tell the state once: it was never entered, and nobody hears of it (RFC 3857 §4.7.2)."""
         self._finish(ACTIVE, b"terminated;reason=timeout", shows_state=True)
 
-    def wait(self) -> None:
+    def wait(self, is_known: bool = False) -> None:
         """Remember that permission was asked for; the dialog is over."""
         self._moved(WAITING, b"timeout")
-        self._finish(PENDING, b"terminated;reason=timeout", shows_state=False)
+        if is_known:
+            self._drop_dialog()
+        else:
+            self._finish(PENDING, b"terminated;reason=timeout", shows_state=False)
         self.sleep(self._notifier.host.now())
 
     # What becomes of it
@@ -131,10 +153,15 @@ class Subscription(Telling):
         self._moved(PENDING, b"subscribe")
         self._tell_all(self._notifier.host.now())
 
-    def expire(self, shows_state: bool = False) -> None:
-        """Its time is over, by the clock or by the watcher's wish (§4.2.1.4)."""
+    def expire(self, shows_state: bool = False, is_known: bool = False) -> None:
+        """Its time is over, by the clock or by the watcher's wish (§4.2.1.4).
+
+        ``is_known``: the watcher need not be told (RFC 5839 §5.7).
+        """
         if self.status == PENDING:
-            self.wait()
+            self.wait(is_known)
+        elif is_known:
+            self._leave(b"timeout")
         else:
             self._end(b"timeout", b"timeout", shows_state)
 
@@ -154,11 +181,17 @@ class Subscription(Telling):
 
     def lose(self) -> None:
         """The watcher is gone: nothing can be told."""
-        event = b"timeout" if self.status == ACTIVE else b"giveup"
+        self._leave(b"timeout" if self.status == ACTIVE else b"giveup")
+
+    def _leave(self, event: bytes) -> None:
+        """End it without a word."""
+        self._drop_dialog()
+        self._forget(event)
+
+    def _drop_dialog(self) -> None:
         dialog, self.dialog = self.dialog, None
         if dialog is not None:
             self._hang_up(dialog)
-        self._forget(event)
 
     def _end(self, event: bytes, reason: bytes = b"", shows_state: bool = False) -> None:
         status, dialog = self.status, self.dialog
@@ -201,7 +234,7 @@ class Subscription(Telling):
             self._need = max(self._need, CHANGE)
         self.sleep(self._notifier.host.now())
 
-    def show(self, is_full: bool) -> Body | None:
+    def show(self, is_full: bool) -> Content | None:
         """Return what the package shows to the watcher."""
         return self._notifier.rendered(self._resource, self, is_full)
 
@@ -223,6 +256,8 @@ class Subscription(Telling):
             first = min(first, self._gives_up_at)
         if self._need and self._flight is None:
             first = min(first, self._earliest())
+        if self._pace is not None:
+            first = min(first, max(now, self._latest()))
         self._notifier.host.wake(self, first - now)
 
     def woken(self) -> None:
@@ -236,6 +271,8 @@ class Subscription(Telling):
             until = self.verdict.until
             if until is not None and now >= until:
                 self.is_unsure = True
+            if self._pace is not None and now >= self._latest():
+                self._need = FULL
             self.flush()
             self.sleep(now)
 

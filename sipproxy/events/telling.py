@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sipproxy.events.conditions import WHOLE, Condition
+from sipproxy.events.content import EMPTY, Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.outcomes import is_end, retry_after
-from sipproxy.events.way import Field, Flight
-from sipproxy.interfaces.events import CONFIRM, Body, Verdict
+from sipproxy.events.rates import NONE, Pace, Rates, answered_rates, rate_params
+from sipproxy.events.way import Flight
+from sipproxy.interfaces.events import CONFIRM, Verdict
 from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
@@ -37,8 +40,9 @@ class Telling:
     """
 
     __slots__ = (
-        *("_flight", "_full_after", "_is_behind", "_need", "_notifier", "_resource", "_told"),
-        *("_told_at", "dialog", "expires_at", "is_unsure", "status", "verdict"),
+        *("_condition", "_flight", "_full_after", "_is_behind", "_need", "_notifier", "_pace"),
+        *("_ready", "_resource", "_told", "_told_at", "dialog", "expires_at", "is_unsure"),
+        *("status", "verdict"),
     )
 
     def __init__(
@@ -53,9 +57,22 @@ class Telling:
         self.is_unsure = False  # the verdict is to be asked for before anything else is told
         self._need = NOTHING
         self._flight: Flight | None = None
-        self._told = b""  # the tag of the body that was told last
+        self._ready: Content | None = None  # rendered before it was known that it is to be told
+        self._told = b""  # the entity-tag that was told last
         self._told_at = self._full_after = -NEVER
         self._is_behind = False  # a NOTIFY was refused
+        self._condition: Condition | None = None
+        self._pace: Pace | None = None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a NOTIFY is under way, so that the next one has to wait."""
+        return self._flight is not None
+
+    @property
+    def tells_at(self) -> float | None:
+        """When what has changed may be told; None where there is nothing to tell."""
+        return self._earliest() if self._need and self.dialog is not None else None
 
     # What the states do
 
@@ -71,13 +88,40 @@ class Telling:
         """Wake when the first of all that may happen is due."""
         raise NotImplementedError
 
-    def show(self, is_full: bool) -> Body | None:
+    def show(self, is_full: bool) -> Content | None:
         """Return what the package shows to the watcher."""
         raise NotImplementedError
 
     def confirm(self) -> None:
         """The watcher has shown that it is there."""
         raise NotImplementedError
+
+    # What the watcher wishes
+
+    def agree(self, rates: Rates) -> None:
+        """Take the rates that a SUBSCRIBE, or the answer to a NOTIFY, asks for (RFC 6446)."""
+        if self._pace is None:
+            if rates == NONE:
+                return
+            most = self._notifier.settings.highest_min_rate
+            self._pace = Pace(self._resource.package.notify_interval, most)
+            self._pace.sent_at = self._told_at
+        self._pace.agree(rates, self._notifier.host.now(), self.expires_at)
+        if rates == NONE:
+            self._pace = None
+
+    def knows(self) -> bool:
+        """Tell whether, by its condition, nothing is to follow a SUBSCRIBE in the dialog.
+
+        RFC 5839 §6.3: its answer is 204 then. What a verdict yet to come says is told in any case.
+        """
+        if self._condition is None or self.is_unsure:
+            return False
+        tag = self._told
+        if self._need or self._is_behind:
+            self._ready = self._rendered(is_full=True) or EMPTY
+            tag = self._ready.tag
+        return self._condition.holds(tag)
 
     # Sending
 
@@ -100,16 +144,30 @@ class Telling:
             return
         is_full = self._need == FULL or self._is_behind
         self._need = NOTHING
-        body = self._rendered(is_full)
-        if is_full or (body is not None and body.tag != self._told):
-            self._notify(body, now)
+        content = self._rendered(is_full)
+        if is_full:
+            content = content or EMPTY
+        if content is not None and (is_full or content.tag != self._told):
+            self._tell(content, now)
+        if self._pace is not None:
+            self.sleep(now)
+
+    def _tell(self, content: Content, now: float) -> None:
+        """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3)."""
+        condition = self._condition
+        if condition is None or condition.after_change(content.tag, self._is_behind) == WHOLE:
+            self._notify(content, now)
+        elif self._is_behind:
+            self._notify(Content(None, content.tag), now)
+        elif self._pace is not None:
+            self._pace.sent(now)
 
     def _tell_all(self, now: float) -> None:
         """Tell the whole state now, whatever was under way."""
         self._abandon()
         self._need = NOTHING
         self._full_after = -NEVER
-        self._notify(self._rendered(is_full=True), now)
+        self._notify(self._whole(), now)
         self.sleep(now)
 
     def _finish(self, status: bytes, state: bytes, shows_state: bool) -> None:
@@ -117,8 +175,8 @@ class Telling:
         dialog, self.dialog = self.dialog, None
         assert dialog is not None
         self._hang_up(dialog)
-        body = self._rendered(is_full=True) if shows_state and status == ACTIVE else None
-        self._notifier.post.send(dialog, state, self._fields(body), body, NOBODY)
+        content = self._whole() if shows_state and status == ACTIVE else EMPTY
+        self._notifier.post.send(dialog, state, content, NOBODY)
 
     def _hang_up(self, dialog: Dialog) -> None:
         self._abandon()
@@ -131,34 +189,50 @@ class Telling:
         if flight is not None:
             flight.abandon()
 
-    def _notify(self, body: Body | None, now: float) -> None:
+    def _notify(self, content: Content, now: float) -> None:
         dialog = self.dialog
         assert dialog is not None
         self._is_behind = False
-        self._told = b"" if body is None else body.tag
+        self._told = content.tag
         self._told_at = now
+        if self._pace is not None:
+            self._pace.sent(now)
         self._flight = _LEAVING
-        flight = self._notifier.post.send(dialog, self._state(now), self._fields(body), body, self)
+        flight = self._notifier.post.send(dialog, self._state(now), content, self)
         if self._flight is _LEAVING:
             self._flight = flight
 
     def _state(self, now: float) -> bytes:
         """Return Subscription-State with the time that is left (§4.2.2)."""
         left = int(self.expires_at - now + 0.05)  # it lasts to the end of a tick
-        return b"%b;expires=%d" % (self.status, left)
+        state = b"%b;expires=%d" % (self.status, left)
+        return state if self._pace is None else state + rate_params(self._pace.rates)
 
-    def _fields(self, body: Body | None) -> tuple[Field, ...]:
-        """Return what else the head of a NOTIFY says."""
-        return ()
-
-    def _rendered(self, is_full: bool) -> Body | None:
+    def _rendered(self, is_full: bool) -> Content | None:
         """Return what the watcher is told; nothing while it has no permission."""
-        return None if self.verdict.handling <= CONFIRM else self.show(is_full)
+        return EMPTY if self.verdict.handling <= CONFIRM else self.show(is_full)
+
+    def _whole(self) -> Content:
+        """Return all there is to tell; no body where the watcher has it (RFC 5839 §6.2)."""
+        content, self._ready = self._ready, None
+        content = content or self._rendered(is_full=True) or EMPTY
+        if self._condition is not None and self._condition.holds(content.tag):
+            return Content(None, content.tag)
+        return content
 
     def _earliest(self) -> float:
         """Return when a change may be told."""
+        if self._pace is not None:
+            return max(self._pace.earliest, self._full_after)
         interval: float = self._resource.package.notify_interval
         return max(self._told_at + interval, self._full_after)
+
+    def _latest(self) -> float:
+        """Return when something is to be told though nothing has changed (RFC 6446 §6.2)."""
+        if self._pace is None or self.status != ACTIVE or self._flight is not None:
+            return NEVER
+        latest = self._pace.latest
+        return NEVER if latest is None else latest
 
     # ClientUser
 
@@ -168,15 +242,15 @@ class Telling:
             return
         self._flight = None
         if response.status < 300:
-            self.confirm()
-            if b"contact" in response.names and self.dialog is not None:
-                self.dialog.retarget(response)
+            self._accepted(response)
         elif is_end(response):
             self.lose()
         else:
             self._refused(response)
         if self._need:
             self.flush()
+        elif self._pace is not None:
+            self.sleep(self._notifier.host.now())
 
     def timed_out(self, flight: Any) -> None:
         """Timer F fired: the watcher is gone (§4.2.2)."""
@@ -190,6 +264,17 @@ class Telling:
 
     def _is_current(self, flight: Any) -> bool:
         return self._flight is not None and self._flight in (flight, _LEAVING)
+
+    def _accepted(self, response: Response) -> None:
+        self.confirm()
+        names = response.names
+        if b"contact" in names and self.dialog is not None:
+            self.dialog.retarget(response)
+        if b"event" in names and self._pace is not None:
+            package = self._resource.package.name
+            rates = answered_rates(response, package, self._pace.wanted)
+            if rates is not None:
+                self.agree(rates)
 
     def _refused(self, response: Response) -> None:
         """What was told is unknown to the watcher: all of it is told again, later."""

@@ -126,6 +126,7 @@ def _add(every: etree._Element, watcher: ISubscription, now: float) -> None:
         element.set("expiration", xml_seconds(watcher.expires_at - now))
     who = watcher.watcher
     # A name that nobody vouches for would be anybody's; who is anonymous stays it (RFC 3323).
-    if who.identity and who.display:
+    known = b"" if who.is_private else who.identity
+    if known and who.display:
         element.set("display-name", xml_text(unquote(who.display)))
-    element.text = xml_uri(who.identity or ANONYMOUS)
+    element.text = xml_uri(known or ANONYMOUS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sipproxy.events.content import Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.proxy.core import Core
 from sipproxy.proxy.origin import Errand, Origin
@@ -13,7 +14,6 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.uri import parse_uri
 
 if TYPE_CHECKING:
-    from sipproxy.interfaces.events import Body
     from sipproxy.transaction.client import ClientTransaction
     from sipproxy.transaction.parties import Flow
 
@@ -75,14 +75,7 @@ class Post:
         self._origin = origin
         self._now = now
 
-    def send(
-        self,
-        dialog: Dialog,
-        state: bytes,
-        fields: Sequence[Field],
-        body: Body | None,
-        user: Watching,
-    ) -> Flight:
+    def send(self, dialog: Dialog, state: bytes, content: Content, user: Watching) -> Flight:
         """Send a NOTIFY with a Subscription-State; ``user`` may hear of it before this returns."""
         dialog.cseq += 1
         way = dialog.way
@@ -90,11 +83,12 @@ class Post:
             way = dialog.way = self._kept(dialog)
         if way is not None:
             branch = b"z9hG4bK" + self._core.random(8).hex().encode()
-            data = _written(way, branch, dialog.cseq, state, fields, body)
+            line = b"%d NOTIFY\r\nSubscription-State: %b\r\n" % (dialog.cseq, state)
+            data = b"".join((way.before, branch, way.after, line, content.octets))
             if way.is_kept or way.flow.reliable or len(data) <= self._largest:
                 layer = self._core.layer
                 return layer.send_octets(b"NOTIFY", data, branch, way.flow, user)
-        return self._send_elsewhere(dialog, state, fields, body, user)
+        return self._send_elsewhere(dialog, state, content, user)
 
     @property
     def _largest(self) -> int:
@@ -119,22 +113,20 @@ class Post:
         return Way(flow, dialog.target, dialog.fields, hops, is_kept=True)
 
     def _send_elsewhere(
-        self,
-        dialog: Dialog,
-        state: bytes,
-        fields: Sequence[Field],
-        body: Body | None,
-        user: Watching,
+        self, dialog: Dialog, state: bytes, content: Content, user: Watching
     ) -> Flight:
         """Send a NOTIFY wherever any request of ours to its target goes."""
-        numbered = (b"CSeq", b"%d NOTIFY" % dialog.cseq), (b"Subscription-State", state)
-        content = () if body is None else ((b"Content-Type", body.media_type),)
-        request = Request.build(
-            b"NOTIFY",
-            dialog.target,
-            (*dialog.fields, *numbered, *fields, *content),
-            b"" if body is None else body.data,
-        )
+        body = content.body
+        fields = [
+            *dialog.fields,
+            (b"CSeq", b"%d NOTIFY" % dialog.cseq),
+            (b"Subscription-State", state),
+            (b"SIP-ETag", content.tag),
+        ]
+        if body is not None:
+            fields.append((b"Content-Type", body.media_type))
+        data = b"" if body is None else body.data
+        request = Request.build(b"NOTIFY", dialog.target, fields, data)
         departure = Departure(self, dialog, request, user)
         if dialog.is_lost:
             departure.refused(SipError(430))
@@ -232,24 +224,3 @@ class Departure(Errand):
         """It did not leave this server."""
         if user := self._over():
             user.failed(self)
-
-
-def _written(
-    way: Way,
-    branch: bytes,
-    number: int,
-    state: bytes,
-    fields: Sequence[Field],
-    body: Body | None,
-) -> bytes:
-    """Return a NOTIFY as it goes over the wire."""
-    more = b"".join(b"%b: %b\r\n" % field for field in fields) if fields else b""
-    if body is None:
-        end = b"Content-Length: 0\r\n\r\n"
-    else:
-        end = b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (
-            *(body.media_type, len(body.data)),
-            body.data,
-        )
-    line = b"%d NOTIFY\r\nSubscription-State: %b\r\n" % (number, state)
-    return b"".join((way.before, branch, way.after, line, more, end))

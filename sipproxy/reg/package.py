@@ -72,13 +72,12 @@ class RegPackage:
         """Allow the user, and whom the operator lists (§4.6)."""
         if not watcher.identity:
             return _BLOCKED
-        if watcher.aor == resource:
+        aor = self._host.identity.canonical(parse_uri(watcher.identity))
+        if aor == resource:
             return Verdict(ALLOW, OWNER)
-        return Verdict(ALLOW, OTHER) if self._is_listed(watcher.identity) else _BLOCKED
-
-    def _is_listed(self, identity: bytes) -> bool:
-        aor: bytes = self._host.identity.canonical(parse_uri(identity))
-        return aor in self._watchers or b"@" + aor.rpartition(b"@")[2] in self._watchers
+        domain = b"@" + aor.rpartition(b"@")[2]
+        is_listed = not self._watchers.isdisjoint((aor, domain))
+        return Verdict(ALLOW, OTHER) if is_listed else _BLOCKED
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no filters (§4.3 leaves them to others)."""

@@ -22,7 +22,7 @@ from sipproxy.transaction.client import (
 from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
 
 if TYPE_CHECKING:
-    from sipproxy.transaction.parties import ClientUser, Flow, Path, ServerUser
+    from sipproxy.transaction.parties import ClientUser, Flow, Path, ServerUser, Taping
     from sipproxy.transaction.timers import Timers
     from sipproxy.transaction.wheel import Wheel
 
@@ -57,6 +57,7 @@ class TransactionLayer:
         self.tag = tag
         self.user: ServerUser | None = None
         self.admit: Callable[[Request, Flow], int] | None = None
+        self.tape: Taping | None = None
         self.turned_away = 0  # how many came beyond the limit
         self.requests = dict.fromkeys([*sorted(METHODS), b"other"], 0)  # how many came, by method
         self._is_ours = is_ours
@@ -82,6 +83,8 @@ class TransactionLayer:
 
     def datagram(self, data: bytes, flow: Flow) -> None:
         """Take a datagram."""
+        if self.tape is not None:
+            self.tape.received(data, flow)
         try:
             message = parse_datagram(data)
         except BadMessage as error:
@@ -91,6 +94,8 @@ class TransactionLayer:
 
     def framed(self, data: bytes, flow: Flow) -> None:
         """Take a message that the framing of a stream has cut out."""
+        if self.tape is not None:
+            self.tape.received(data, flow)
         try:
             message = parse_framed(data)
         except BadMessage as error:

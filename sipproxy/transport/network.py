@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sipproxy.sip.uri import Uri
     from sipproxy.transaction.layer import TransactionLayer
     from sipproxy.transaction.parties import Flow
+    from sipproxy.transport.tape import Tape
     from sipproxy.transport.ticker import Ticker
 
 AnyFlow = UdpFlow | StreamFlow
@@ -74,6 +75,7 @@ class Network:
         resolver: Resolver | None = None,
     ) -> None:
         self.contexts = Contexts((), Tls(), Path())
+        self.tape: Tape | None = None
         self.limits = limits
         self.receiver = layer
         self.wake = ticker.wake
@@ -106,6 +108,12 @@ class Network:
                 self._endpoints.append(UdpEndpoint(one.socket, our, self._reactor))
             else:
                 self._listeners.append((one, our))
+
+    def record(self, tape: Tape) -> None:
+        """Have every message on a tape that comes or goes."""
+        self.tape = self.receiver.tape = tape
+        for endpoint in self._endpoints:
+            endpoint.tape = tape
 
     def start(self) -> None:
         """Begin to serve."""

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from sipproxy.sip.shown import shown
 from sipproxy.transport.datagrams import BUFFER, Address, Datagrams
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.stun import answer
@@ -20,6 +21,7 @@ from sipproxy.transport.stun import answer
 if TYPE_CHECKING:
     from sipproxy.sip.headers import Via
     from sipproxy.transaction.parties import Path
+    from sipproxy.transport.tape import Tape
 
 FLOWS = 8192  # remote addresses that are remembered of a socket: what they are is read once
 _FIRST_OF_SIP = b"\x02"  # STUN begins with 0 or 1, and SIP never does (RFC 5626 §8)
@@ -82,7 +84,10 @@ class UdpFlow:
 
     def send(self, data: bytes) -> None:
         """Send a datagram; one that the kernel has no room for is lost, as datagrams are."""
-        self.endpoint.write(data, self._place)
+        endpoint = self.endpoint
+        if endpoint.tape is not None:
+            endpoint.tape.sent(data, self)
+        endpoint.write(data, self._place)
 
     def reply_path(self, via: Via) -> Path:
         """Return where responses go: maddr, the source port for rport, else the port in Via.
@@ -129,6 +134,7 @@ class UdpEndpoint:
 
     def __init__(self, sock: socket.socket, sent_by: SentBy, reactor: Any) -> None:
         self.sent_by = sent_by
+        self.tape: Tape | None = None
         self.datagrams = Datagrams(sock)
         self.place = self.datagrams.place
         self.family = sock.family
@@ -262,7 +268,7 @@ class UdpEndpoint:
                 else:
                     receiver.datagram(data, flow)
             except Exception:
-                self._log.failure("a datagram from {place}: {data!r}", place=place, data=data)
+                self._log.failure("a bug, met by {message}", message=shown(data))
 
     def _new_flow(self, place: Any) -> UdpFlow:
         """Return the flow of who was not heard before; however many there are, few are kept."""
@@ -284,4 +290,4 @@ class UdpEndpoint:
                 if is_dead:
                     self._is_dead(address)
             except Exception:
-                self._log.failure("a datagram that came back: {data!r}", data=data)
+                self._log.failure("a bug, met by what came back: {message}", message=shown(data))

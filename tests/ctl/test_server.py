@@ -30,8 +30,8 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, reload-accounts, reload-certificates, reload-documents, "
-    "status"
+    "unknown command; there are: bindings, publications, reload-accounts, reload-certificates, "
+    "reload-documents, status, trace, unbind, watchers"
 )
 
 
@@ -89,6 +89,11 @@ class Lines(WithConnection):
     def test_unknown_commands(self) -> None:
         for data in (b"{}\n", b'{"command": "stop"}\n', b'{"command": ["status"]}\n'):
             self.assertEqual(self.errors(data), [KNOWN])
+
+    def test_a_trace_where_nothing_is_taped(self) -> None:
+        self.server.node.tape = None
+        (error,) = self.errors(b'{"command": "trace"}\n')
+        self.assertIn("set limits.tape to some bytes", error)
 
     def test_several_lines_and_pieces(self) -> None:
         self.assertEqual(self.answers(b'{"com'), [])

@@ -44,7 +44,7 @@ class MessageSummary:
         is_owner = bool(watcher.identity) and watcher.aor == resource
         return Verdict(ALLOW if is_owner else BLOCK)
 
-    def terms(self, request: Request, resource: bytes) -> None:
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> None:
         """There is nothing to filter (§3.3)."""
 
     def check(
