@@ -118,6 +118,13 @@ class Notifier:
             self._changed[known] = None
             self._book()
 
+    def end(
+        self, package: bytes, resource: bytes, reason: bytes, retry_after: int | None = None
+    ) -> None:
+        """End the subscriptions to a resource for a reason of §4.1.3."""
+        for subscription in self.subscriptions(package, resource):
+            subscription.dismiss(reason, retry_after)
+
     def subscriptions(self, package: bytes, resource: bytes) -> Sequence[Subscription]:
         """Return the subscriptions to a resource, pending and waiting ones too."""
         known = self._resources.get((package, resource))
