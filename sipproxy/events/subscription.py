@@ -64,7 +64,7 @@ class Subscription(Telling):
         self.began_at = self.expires_at
         self.terms: Any = None
         self.memory: Any = None
-        self.likeness = b""
+        self.likeness: bytes | None = None
         self.is_confirmed = bool(watcher.identity)
         self.due = self.booked = 0
         self._gives_up_at = NEVER
@@ -96,7 +96,9 @@ class Subscription(Telling):
         self._condition = asked.condition
         self.agree(asked.rates)
         if asked.has_body:
-            self.terms, self.likeness = asked.terms, asked.likeness
+            self.terms = asked.terms
+        if asked.has_body or self.likeness is None:
+            self.likeness = asked.likeness
 
     def begin(self) -> None:
         """It has been entered."""
