@@ -99,11 +99,14 @@ class Front:
         self._core = core
         self._senders = senders
         self._filters = filters
-        self._handlers = handlers
+        self._handlers: dict[bytes, list[IRequestHandler]] = {}
         self._routers = routers
         self._forwarder = forwarder
         self.is_draining = False  # the server is stopping: new requests get 503
-        methods = {method for handler in handlers for method in handler.methods}
+        for handler in handlers:
+            for method in handler.methods:
+                self._handlers.setdefault(method, []).append(handler)
+        methods = self._handlers.keys()
         self.allow_events = b""  # what we notify of (RFC 6665 §4.4.4)
         self.allow = b", ".join(sorted(methods | METHODS))  # all of them reach our users
 
@@ -184,8 +187,9 @@ class Front:
         return self._filtered(visit)
 
     def _handler(self, request: Request) -> IRequestHandler | None:
-        if self._core.identity.domain_of(request.uri) is not None:
-            for handler in self._handlers:
+        handlers = self._handlers.get(request.method)
+        if handlers is not None and self._core.identity.domain_of(request.uri) is not None:
+            for handler in handlers:
                 if handler.claims(request):
                     return handler
         return None
