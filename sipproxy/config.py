@@ -342,12 +342,7 @@ def _check_numbers(config: Config) -> None:
     for name in _MAY_BE_0:
         if not 0 <= getattr(settings.limits, name) < math.inf:
             raise config.error(f"limits.{name}", "has to be 0, for no limit, or more, and finite")
-    intervals = {
-        "presence.notify_interval": settings.presence.notify_interval,
-        "events.winfo_interval": settings.events.winfo_interval,
-    }
-    for key, seconds in intervals.items():
-        if not 0 <= seconds < math.inf:
-            raise config.error(key, "has to be 0 or more, and finite")
+    if not 0 <= settings.presence.notify_interval < math.inf:
+        raise config.error("presence.notify_interval", "has to be 0 or more, and finite")
     if not 180 < settings.proxy.ring < math.inf:
         raise config.error("proxy.ring", "has to be more than 180: Timer C of RFC 3261 §16.6")

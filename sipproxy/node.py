@@ -79,7 +79,8 @@ class Node:
     """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
 
     ``bound`` are the sockets of its listeners; a node without any is what ``check`` builds.
-    ``network`` is the class that reaches peers: tests have one without sockets.
+    ``network`` is the class that reaches peers: tests have one without sockets. ``wall`` is the
+    time in seconds since 1970, which rules and presence documents speak of.
     """
 
     def __init__(
@@ -88,8 +89,10 @@ class Node:
         bound: Iterable[Bound],
         reactor: Any,
         network: type[Network] = Network,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         bound = list(bound)
+        self.wall = wall
         self.config = config
         self.settings = settings = config.settings
         self.log = Logger(namespace="sipproxy")
@@ -108,7 +111,17 @@ class Node:
             settings.limits.transactions,
         )
         self.network = self._connected(network, bound)
-        self.core = Core(
+        self.core = self._shared()
+        self.pressure = self._guarded()
+        self.tape = self._taped()
+        self._furnish(Components(config))
+
+    # Building
+
+    def _shared(self) -> Core:
+        """Return what the parts of the proxy share."""
+        settings = self.settings
+        return Core(
             settings.proxy,
             self.identity,
             self.layer,
@@ -119,11 +132,6 @@ class Node:
             self.random,
             self.ticker.ticks,
         )
-        self.pressure = self._guarded()
-        self.tape = self._taped()
-        self._furnish(Components(config))
-
-    # Building
 
     def _guarded(self) -> Pressure:
         """Have new requests, ticks and next hops pass by what looks after them."""
@@ -228,7 +236,7 @@ class Node:
             key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
         except (OSError, ValueError) as error:
             raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
-        return Gruus(key, time.time(), self.now)
+        return Gruus(key, self.wall(), self.now)
 
     def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
         """Return the network around the layer, with the listeners' sockets."""

@@ -247,6 +247,10 @@ FAULTS = {
         GOOD + "[events]\nmin_publication = 4000",
         "events: needs 0 < min_publication <= default_publication <= max_publication",
     ),
+    "events: a publisher who is nobody": (
+        GOOD + '[events.publishers]\npresence = ["pbx"]',
+        "events: publishers: 'pbx' is no address: write user@domain",
+    ),
     "events: a rate that cannot be written": (
         GOOD + "[events]\nhighest_min_rate = 100",
         "events: highest_min_rate has to be more than 0, and less than 100",
@@ -265,7 +269,7 @@ FAULTS = {
     ),
     "events: a time before now": (
         GOOD + "[events]\nwinfo_interval = -1",
-        "events.winfo_interval: has to be 0 or more, and finite",
+        "events: winfo_interval has to be 0 or more, and finite",
     ),
     "events: documents about nobody": (
         GOOD + "[events]\nwinfo_watchers = 0",

@@ -17,6 +17,7 @@ from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.listings import publications, watchers
 from sipproxy.ctl.rules import forget, rules
 from sipproxy.ctl.tracing import trace
+from sipproxy.ctl.unbinding import unbind_command
 from sipproxy.store.accounts import AccountError, AccountTable
 from sipproxy.store.schema import DatabaseError
 
@@ -30,7 +31,7 @@ def main(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (rules, watchers, publications, trace):
+for command in (rules, watchers, publications, trace, unbind_command):
     main.add_command(command)
 
 

@@ -12,6 +12,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
 from sipproxy.ctl import trace
+from sipproxy.ctl.unbinding import reject_strangers, unbind
 from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
@@ -59,6 +60,7 @@ class Commands(Factory):
         self._known: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
             "bindings": self._bindings,
+            "unbind": self._unbind,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
             "trace": self._trace,
@@ -112,6 +114,15 @@ class Commands(Factory):
             for binding in node.location.bindings(aor)
         ]
 
+    def _unbind(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """End bindings of a user, or have them end soon."""
+        aor, contact = _aor(request.get("aor")), request.get("contact")
+        if aor is None:
+            raise _Mistake("whose bindings?")
+        named = None if contact is None else str(contact)
+        event, seconds = str(request.get("event")), int(request.get("seconds") or 0)
+        return unbind(self.node, aor, named, event, seconds)
+
     def _trace(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the messages since a number that are wanted, and the number after them."""
         tape = self.node.tape
@@ -134,6 +145,7 @@ class Commands(Factory):
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
         reload()
+        reject_strangers(self.node)
 
     def _reload_documents(self, request: dict[str, Any]) -> None:
         """Read one user's documents again, or all; who watches the user is judged anew at once."""

@@ -171,6 +171,6 @@ class PublicationTable:
 
 
 def _connections(publications: Sequence[Publication]) -> set[Flow]:
-    """Return the open connections that publications came by."""
+    """Return the open connections that publications came by: over UDP there is no end to see."""
     flows = [publication.flow for publication in publications]
-    return {flow for flow in flows if flow is not None and flow.is_open}
+    return {flow for flow in flows if flow is not None and flow.reliable and flow.is_open}

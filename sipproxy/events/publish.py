@@ -18,6 +18,7 @@ from sipproxy.sip.grammar import is_token, malformed
 from sipproxy.sip.headers import parse_event, parse_expires
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import refuse_unknown
+from sipproxy.sip.uri import aor_uri, parse_uri
 
 if TYPE_CHECKING:
     from sipproxy.transaction.server import ServerTransaction
@@ -44,9 +45,15 @@ class EventStateCompositor:
         self._forward = frozenset(name.encode() for name in settings.forward)
         self._turns = Turns(settings.publications_waiting)
         self._publishers = {
-            name.encode(): frozenset(aor.encode() for aor in aors)
+            name.encode(): frozenset(self._canonical(aor) for aor in aors)
             for name, aors in settings.publishers.items()
         }
+
+    def _canonical(self, aor: str) -> bytes:
+        """Return an address of the configuration as senders have theirs."""
+        uri = parse_uri(aor_uri(aor.encode()))
+        canonical: bytes = self._host.identity.canonical(uri)
+        return canonical
 
     def claims(self, request: Request) -> bool:
         """Take every PUBLISH, but for packages whose notifiers are the phones themselves.
@@ -104,8 +111,8 @@ class EventStateCompositor:
         table, where = self._table, (package.name, resource)
         known = self._precondition(request, *where)
         seconds = self._interval(request)
-        # The connection of a proxy says nothing of a client, and over UDP there is no end to see.
-        by = flow if flow is not None and flow.reliable and is_direct(request) else None
+        # That a proxy's connection ends says nothing of the client.
+        by = None if flow is not None and flow.reliable and not is_direct(request) else flow
         if request.body:
             media_type = _media_type(request, package)
             content = package.check(resource, media_type, request.body, known)

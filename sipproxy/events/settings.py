@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import msgspec
+
+from sipproxy.sip.grammar import is_host
 
 
 class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -35,6 +38,8 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("needs 0 < min_expires <= max_expires")
         if not 0 < self.waiting < math.inf:
             raise ValueError("waiting has to be more than 0, and finite")
+        if not 0 <= self.winfo_interval < math.inf:
+            raise ValueError("winfo_interval has to be 0 or more, and finite")
         if not 0 < self.min_publication <= self.default_publication <= self.max_publication:
             raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
         if not 0 < self.highest_min_rate < 100:
@@ -43,3 +48,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         for name in (*counts, "publications", "publication_bytes", "publications_waiting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} has to be at least 1")
+        for aor in chain.from_iterable(self.publishers.values()):
+            user, _, domain = aor.rpartition("@")
+            if not user or not is_host(domain.encode()):
+                raise ValueError(f"publishers: {aor!r} is no address: write user@domain")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sipproxy.auth.asserted import ANONYMOUS, asserted, privacy
+from sipproxy.auth.asserted import ANONYMOUS, asserted, numbers, privacy
 from sipproxy.events.settings import Events
 from sipproxy.interfaces import Sender
 from sipproxy.interfaces.events import Watcher
@@ -24,14 +24,15 @@ def watcher_of(request: Request, sender: Sender) -> Watcher:
     """Return who subscribes; whoever nobody vouches for has no identity.
 
     What a trusted peer asserts of its own domain counts more than From (RFC 3325 §5). Who asks for
-    privacy has none either: it would be told to whom they watch (RFC 3323 §4.1, RFC 3325 §9.3).
+    privacy is judged like everybody (RFC 5025 §3.1.1.2), but not told to whom they watch
+    (RFC 3323 §4.1, RFC 3325 §9.3).
     """
-    if request.from_.uri.host == ANONYMOUS or not _SECRETLY.isdisjoint(privacy(request)):
-        return Watcher(sender.aor)
+    is_private = request.from_.uri.host == ANONYMOUS or not _SECRETLY.isdisjoint(privacy(request))
     identity = aor_uri(sender.aor) if sender.is_proven else b""
+    also: tuple[bytes, ...] = ()
     if sender.is_trusted:
-        identity = asserted(request, sender) or identity
-    return Watcher(sender.aor, identity, request.from_.display)
+        identity, also = asserted(request, sender) or identity, numbers(request, sender)
+    return Watcher(sender.aor, identity, request.from_.display, also, is_private)
 
 
 class Census:

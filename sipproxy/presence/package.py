@@ -124,7 +124,7 @@ class PresencePackage:
         self.notify_interval = settings.notify_interval  # §6.10
         self._host = host
         self._composer = composer
-        self._authorization = judge
+        self.authorization = judge
         self._transform = transform
         self._wall = wall
         self._services = Services(host, key, self._wall, self._changed)
@@ -139,11 +139,15 @@ class PresencePackage:
 
     # Watchers
 
+    def sphere(self, resource: bytes) -> bytes | None:
+        """Return what all that is published agrees on; None where it does not (RFC 5025 §3.1.2)."""
+        return spheres_at(self._documents(resource), self._wall())
+
     def authorize(self, resource: bytes, watcher: Watcher) -> Verdict:
         """Return what a watcher may have now (RFC 3856 §6.6.2)."""
         now, documents = self._wall(), self._documents(resource)
         sphere = spheres_at(documents, now)
-        verdict = self._authorization.judge(resource, watcher, sphere)
+        verdict = self.authorization.judge(resource, watcher, sphere)
         until, change = verdict.until, spheres_change(documents, now)
         if change is not None:
             at = self._host.now() + change - now

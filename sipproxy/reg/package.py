@@ -72,13 +72,12 @@ class RegPackage:
         """Allow the user, and whom the operator lists (§4.6)."""
         if not watcher.identity:
             return _BLOCKED
-        if watcher.aor == resource:
+        aor = self._host.identity.canonical(parse_uri(watcher.identity))
+        if aor == resource:
             return Verdict(ALLOW, OWNER)
-        return Verdict(ALLOW, OTHER) if self._is_listed(watcher.identity) else _BLOCKED
-
-    def _is_listed(self, identity: bytes) -> bool:
-        aor: bytes = self._host.identity.canonical(parse_uri(identity))
-        return aor in self._watchers or b"@" + aor.rpartition(b"@")[2] in self._watchers
+        domain = b"@" + aor.rpartition(b"@")[2]
+        is_listed = not self._watchers.isdisjoint((aor, domain))
+        return Verdict(ALLOW, OTHER) if is_listed else _BLOCKED
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no filters (§4.3 leaves them to others)."""
@@ -117,13 +116,14 @@ class RegPackage:
         memory: Told | None = subscription.memory
         told = memory or Told()
         is_full = is_full or memory is None
-        shown = contacts if is_full else told.changed(contacts)
-        shown = shown + told.over(contacts, now)
-        if not shown and not is_full:
+        shown, over = contacts if is_full else told.changed(contacts), told.over(contacts, now)
+        if not is_full and not shown and not over:
             return None
-        subscription.memory = told = told.renewed(contacts)
-        name = self._id(b"registration", aor)
-        return Body(MEDIA_TYPE, document(told, is_full, aor, name, shown, now), told.tag)
+        subscription.memory = told = Told(contacts)
+        status = "active" if contacts else "terminated" if over else "init"  # §4.7.1
+        about = (aor, self._id(b"registration", aor), status)
+        data = document(subscription.sent, is_full, about, [*shown, *over], now)
+        return Body(MEDIA_TYPE, data, told.tag)
 
     # Ids (§5.1)
 

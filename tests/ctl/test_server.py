@@ -31,7 +31,7 @@ REGISTER = """
     """
 KNOWN = (
     "unknown command; there are: bindings, publications, reload-accounts, reload-certificates, "
-    "reload-documents, status, trace, watchers"
+    "reload-documents, status, trace, unbind, watchers"
 )
 
 

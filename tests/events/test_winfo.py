@@ -148,14 +148,19 @@ class AuthorizationTest(WinfoCase):
     @rows(
         {
             "the owner": (known(ALICE), Verdict(BLOCK), (ALLOW, None)),
-            "an authorized watcher": (known(BOB), Verdict(ALLOW), (ALLOW, BOB)),
+            "an authorized watcher": (known(BOB), Verdict(ALLOW), (ALLOW, aor_uri(BOB))),
             "one who does not know that they are blocked": (
                 known(BOB),
                 Verdict(POLITE_BLOCK),
-                (ALLOW, BOB),
+                (ALLOW, aor_uri(BOB)),
             ),
             "one who waits for a decision": (known(BOB), Verdict(CONFIRM), (BLOCK, None)),
             "one who is blocked": (known(BOB), Verdict(BLOCK), (BLOCK, None)),
+            "one who is somebody else": (
+                Watcher(ALICE, b"sip:bob@b.test"),
+                Verdict(BLOCK),
+                (BLOCK, None),
+            ),
             "one who says to be the owner": (Watcher(ALICE), Verdict(ALLOW), (BLOCK, None)),
             "one whom nobody knows": (Watcher(BOB), Verdict(ALLOW), (BLOCK, None)),
             "an anonymous one": (STRANGER, Verdict(ALLOW), (BLOCK, None)),
@@ -200,6 +205,16 @@ class AuthorizationTest(WinfoCase):
         self.watcher((ACTIVE, SUBSCRIBE), name=b"bob-2")
         self.assertEqual(told(bob.hear()), [("bob-2", "active", "subscribe")])
 
+    def test_two_whom_one_peer_vouches_for(self) -> None:
+        """RFC 3325: From is a gateway's, and who they are is what it asserts."""
+        gateway = b"gw@b.test"
+        self.package.verdicts[gateway] = Verdict(ALLOW)
+        self.watcher(name=b"one", who=Watcher(gateway, b"sip:one@b.test"))
+        who = Watcher(gateway, b"sip:two@b.test")
+        self.watcher(name=b"two", who=who)
+        found = Subscriber(self.host, self.winfo, ALICE, who)
+        self.assertEqual(list(found.rows), ["two"])
+
     def test_who_is_rejected_is_judged_here_too(self) -> None:
         subscription = self.watcher((ACTIVE, SUBSCRIBE))
         self.subscriber(BOB)
@@ -243,6 +258,11 @@ class DocumentTest(WinfoCase):
                 Watcher(BOB, b"sip:bob@b.test", b"Bob"),
                 "sip:bob@b.test",
                 "Bob",
+            ),
+            "one who asks for privacy": (
+                Watcher(b"bob@b.test", b"sip:bob@b.test", b'"Bob"', is_private=True),
+                "sip:anonymous@anonymous.invalid",
+                None,
             ),
             "an anonymous one": (
                 Watcher(STRANGER.aor, b"", b'"Anonymous"'),
@@ -623,7 +643,7 @@ class SequenceTest(WinfoCase):
         shown = {
             watcher.id.decode(): (watcher.status.decode(), watcher.event.decode())
             for watcher in self.notifier.subscriptions(b"presence", ALICE)
-            if view is None or watcher.watcher.aor == view
+            if view is None or watcher.watcher.identity == view
         }
         rows = subscriber.rows.items()
         self.assertEqual({name: (r.get("status"), r.get("event")) for name, r in rows}, shown)

@@ -12,6 +12,7 @@ from sipproxy.sip.response import make_response
 from sipproxy.testing import CONFIG, FakeClient, FakeServer, authorized, octets
 from tests.documents import assert_valid
 from tests.events.fakes import BOB, HANDLINGS, NewsFactory
+from tests.presence.rulesets import ruleset
 from tests.proxy.fakes import resolve
 from tests.scenarios.script import ABSENT, Step, Text, filled, matches, steps
 from tests.transport.zones import FakeDns
@@ -169,6 +170,16 @@ class Player:
 
     # What parties do
 
+    def _has_rules(self, party: Party, step: Step) -> None:
+        """Put rules in the place of those of before."""
+        documents = self.server.node.documents
+        documents.put(party.aor.encode(), "pres-rules", "index", ruleset(step.block))
+        self.server.clock.advance(0)
+
+    def _has_no_rules(self, party: Party, step: Step) -> None:
+        self.server.node.documents.delete(party.aor.encode(), "pres-rules", "index")
+        self.server.clock.advance(0)
+
     def _sends(self, party: Party, step: Step) -> None:
         party.last = octets(party.compose(step.text, self.noted))
         party.client.send(party.last)
@@ -270,6 +281,8 @@ _VERBS = {
     "sends it again": Player._sends_again,
     "sends with credentials": Player._sends_with_credentials,
     "registers": Player._registers,
+    "has the rules": Player._has_rules,
+    "has no rules": Player._has_no_rules,
     "answers": Player._answers,
     "receives": Player._receives,
     "receives nothing": Player._receives_nothing,

@@ -41,6 +41,9 @@ The authorization rules of a user of ours are written as they are (RFC 5025)::
 Where there is a zone, names of hosts are looked up in it (``tests/transport/zones.py`` says how it
 is written), else they are reached as if they were addresses.
 
+``alice has the rules:`` with ``<rule>`` elements below it is what others may see of alice from then
+on (``pr:`` is RFC 5025's namespace), until ``alice has no rules``.
+
 Its head says which requirements the scenario holds, in any number of lines below the title::
 
     # A call is forked

@@ -195,8 +195,8 @@ class PresenceFactory:
             key = kept_key(host.config.data / KEY, KEY_LENGTH, host.random)
         except OSError as error:
             raise ValueError(f"the key of presence cannot be used: {error}") from None
-        judge = Authorization(host, host.settings.presence)
-        return PresencePackage(host, key, host.composer, judge, transformed)
+        judge = Authorization(host, host.settings.presence, host.wall)
+        return PresencePackage(host, key, host.composer, judge, transformed, host.wall)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
