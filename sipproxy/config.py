@@ -22,7 +22,7 @@ from sipproxy.sip.grammar import is_host
 from sipproxy.sip.uri import canonical_host, parse_uri
 from sipproxy.transport.identity import sent_by
 from sipproxy.transport.lookup import parse_server
-from sipproxy.transport.settings import Dns, Limits, Listen, Tls
+from sipproxy.transport.settings import Dns, Hep, Limits, Listen, Tls
 
 DEFAULT_FILE = "sipproxy.toml"
 
@@ -51,6 +51,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     store: str = "memory"  # what survives a restart: IStore
     forwarder: str = "proxy"  # what sends requests on: IForwarder
     documents: str = "documents"  # what users keep with us, their rules: IDocuments
+    composer: str = "composition"  # what makes one presence document of several: IComposer
 
 
 class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -68,11 +69,12 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     events: Events = Events()
     presence: Presence = Presence()
     http: Http = Http()
+    hep: Hep = Hep()
     transactions: Transactions = Transactions()
     limits: Limits = Limits()
     dns: Dns = Dns()
     components: Components = Components()
-    plugin: dict[str, dict[str, Any]] = {}
+    plugin: dict[str, dict[str, Any]] = {}  # by name of a component, its own keys
 
 
 class Config:
@@ -219,20 +221,26 @@ def _check(config: Config) -> None:
     for index, route in enumerate(settings.route):
         _check_route(config, f"route[{index}]", route, taken)
     _check_dns(config)
+    _check_server(config, "hep.collector", settings.hep.collector or "127.0.0.1")
     _check_networks(config, "limits.unlimited", settings.limits.unlimited)
+    _check_algorithms(config)
     _check_numbers(config)
 
 
 def _check_dns(config: Config) -> None:
     dns = config.settings.dns
     for index, server in enumerate(dns.servers):
-        try:
-            parse_server(server)
-        except ValueError:
-            problem = f'{server!r} is no address with a port: write "192.0.2.53:53" or "[::1]:53"'
-            raise config.error(f"dns.servers[{index}]", problem) from None
+        _check_server(config, f"dns.servers[{index}]", server)
     if not dns.timeouts or not all(0 < seconds < math.inf for seconds in dns.timeouts):
         raise config.error("dns.timeouts", "needs times of more than 0 seconds: [1.0, 2.0, 3.0]")
+
+
+def _check_server(config: Config, key: str, server: str) -> None:
+    try:
+        parse_server(server)
+    except ValueError:
+        problem = f'{server!r} is no address with a port: write "192.0.2.53:53" or "[::1]:53"'
+        raise config.error(key, problem) from None
 
 
 def _check_host(config: Config, key: str, name: str) -> None:
@@ -299,19 +307,23 @@ def _check_networks(config: Config, key: str, networks: tuple[str, ...]) -> None
             raise config.error(f"{key}[{index}]", problem) from None
 
 
-_MAY_BE_0 = ("connection_rate", "lateness", "queue", "refusals", "source_rate")
+_MAY_BE_0 = ("connection_rate", "lateness", "queue", "refusals", "source_rate", "tape")
 
 
 _TRANSPORTS = {b"sip": (b"udp", b"tcp", b"tls"), b"sips": (b"tcp", b"tls")}
 
 
+def _check_algorithms(config: Config) -> None:
+    algorithms = config.settings.auth.algorithms
+    if not algorithms:
+        raise config.error("auth.algorithms", 'offer at least one: ["SHA-256", "MD5"]')
+    if len(set(algorithms)) < len(algorithms):
+        raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
+
+
 def _check_numbers(config: Config) -> None:
     """Times and counts that would stop the server from working."""
     settings = config.settings
-    if not settings.auth.algorithms:
-        raise config.error("auth.algorithms", 'offer at least one: ["SHA-256", "MD5"]')
-    if len(set(settings.auth.algorithms)) < len(settings.auth.algorithms):
-        raise config.error("auth.algorithms", "names one twice: each challenge needs its own")
     positive = {
         "auth": (settings.auth, ["nonce_lifetime"]),
         "proxy": (
@@ -320,6 +332,7 @@ def _check_numbers(config: Config) -> None:
         ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
+        "presence": (settings.presence, ["document", "parts"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():

@@ -38,13 +38,16 @@ from sipproxy.transaction.parties import ClientUser
 from sipproxy.transaction.server import ServerTransaction
 from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
+from sipproxy.transport import hep
 from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.inside import Inside
+from sipproxy.transport.lookup import parse_server
 from sipproxy.transport.network import Network
 from sipproxy.transport.pressure import Pressure
 from sipproxy.transport.resolver import Resolver
 from sipproxy.transport.sockets import Bound
+from sipproxy.transport.tape import Tape
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
@@ -76,7 +79,8 @@ class Node:
     """The parts of one server. Raises `ConfigError` where the configuration does not fit them.
 
     ``bound`` are the sockets of its listeners; a node without any is what ``check`` builds.
-    ``network`` is the class that reaches peers: tests have one without sockets.
+    ``network`` is the class that reaches peers: tests have one without sockets. ``wall`` is the
+    time in seconds since 1970, which rules and presence documents speak of.
     """
 
     def __init__(
@@ -85,8 +89,10 @@ class Node:
         bound: Iterable[Bound],
         reactor: Any,
         network: type[Network] = Network,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         bound = list(bound)
+        self.wall = wall
         self.config = config
         self.settings = settings = config.settings
         self.log = Logger(namespace="sipproxy")
@@ -105,7 +111,17 @@ class Node:
             settings.limits.transactions,
         )
         self.network = self._connected(network, bound)
-        self.core = Core(
+        self.core = self._shared()
+        self.pressure = self._guarded()
+        self.tape = self._taped()
+        self._furnish(Components(config))
+
+    # Building
+
+    def _shared(self) -> Core:
+        """Return what the parts of the proxy share."""
+        settings = self.settings
+        return Core(
             settings.proxy,
             self.identity,
             self.layer,
@@ -116,10 +132,6 @@ class Node:
             self.random,
             self.ticker.ticks,
         )
-        self.pressure = self._guarded()
-        self._furnish(Components(config))
-
-    # Building
 
     def _guarded(self) -> Pressure:
         """Have new requests, ticks and next hops pass by what looks after them."""
@@ -129,6 +141,19 @@ class Node:
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
         return pressure
+
+    def _taped(self) -> Tape | None:
+        """Have the last messages on a tape, and a collector told of all."""
+        settings, collector = self.settings.hep, None
+        if settings.collector:
+            address, port = parse_server(settings.collector, hep.PORT)
+            collector = hep.Collector(address, port, settings.agent)
+        if collector is None and not self.settings.limits.tape:
+            return None
+        passed = None if collector is None else collector.passed
+        tape = Tape(self.settings.limits.tape, time.time, passed)
+        self.network.record(tape)
+        return tape
 
     def _furnish(self, components: Components) -> None:
         """Build the components that the configuration names, in its order."""
@@ -148,6 +173,7 @@ class Node:
         self.core.credentials = self.credentials
         self.documents = single("documents", names.documents, interfaces.IDocuments)
         forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
+        self.composer = single("composer", names.composer, events.IComposer)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
@@ -161,7 +187,7 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
-        tables = (self.store, self.accounts, self.documents, self.location)
+        tables = (self.store, self.accounts, self.documents, self.location, self.composer)
         parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
@@ -210,7 +236,7 @@ class Node:
             key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
         except (OSError, ValueError) as error:
             raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
-        return Gruus(key, time.time(), self.now)
+        return Gruus(key, self.wall(), self.now)
 
     def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
         """Return the network around the layer, with the listeners' sockets."""

@@ -41,6 +41,7 @@ address = "127.0.0.1"
 transport = "tcp"
 address = "127.0.0.1"
 """
+STARTED = 1_800_000_000.0  # by the wall clock of `FakeServer`
 
 
 class FakeFlow:
@@ -193,11 +194,15 @@ class FakeServer:
         for aor, password in (accounts or {}).items():
             table.put(aor, password, replace=False)
         self.clock = Clock()
-        self.node = Node(self.config, [], self.clock, FakeNetwork)
+        self.node = Node(self.config, [], self.clock, FakeNetwork, self.wall)
         self.network: FakeNetwork = self.node.network  # type: ignore[assignment]
         for part in self.node.services:
             part.startService()
         self.node.ticker.start()
+
+    def wall(self) -> float:
+        """Return the time in seconds since 1970: it is 2027-01-15T08:00:00Z at first."""
+        return STARTED + self.clock.rightNow
 
     def stop(self) -> None:
         """Stop the components that are services; only a test of one of these needs this."""

@@ -77,8 +77,6 @@ def _toml(value: ast.expr) -> str | None:
         found = ast.literal_eval(value)
     except ValueError:
         return None if isinstance(value, ast.Call) else ""
-    if isinstance(found, dict):
-        return None
     return f"`{_written(found)}`"
 
 
@@ -90,7 +88,14 @@ def _written(found: object) -> str:
     return f'"{found}"' if isinstance(found, str) else str(found)
 
 
-_KINDS = {"str": "string", "int": "whole number", "float": "number", "bool": "true or false"}
+_KINDS = {
+    "str": "string",
+    "int": "whole number",
+    "float": "number",
+    "bool": "true or false",
+    "dict[str, tuple[str, ...]]": "table of arrays of strings",
+    "dict[str, dict[str, Any]]": "table of tables",
+}
 
 
 def _kind(annotation: str) -> str:

@@ -15,8 +15,8 @@ GOOD = DOMAINS + LISTEN
 ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 
 TOP = (
-    "aliases, auth, components, data, dns, domains, events, federation, http, limits, listen, "
-    "plugin, presence, proxy, "
+    "aliases, auth, components, data, dns, domains, events, federation, hep, http, limits, "
+    "listen, plugin, presence, proxy, "
     "route, tls, transactions"
 )
 WILDCARD = (
@@ -247,6 +247,10 @@ FAULTS = {
         GOOD + "[events]\nmin_publication = 4000",
         "events: needs 0 < min_publication <= default_publication <= max_publication",
     ),
+    "events: a publisher who is nobody": (
+        GOOD + '[events.publishers]\npresence = ["pbx"]',
+        "events: publishers: 'pbx' is no address: write user@domain",
+    ),
     "events: a rate that cannot be written": (
         GOOD + "[events]\nhighest_min_rate = 100",
         "events: highest_min_rate has to be more than 0, and less than 100",
@@ -262,6 +266,14 @@ FAULTS = {
     "presence: a time before now": (
         GOOD + "[presence]\nnotify_interval = -1",
         "presence.notify_interval: has to be 0 or more, and finite",
+    ),
+    "events: a time before now": (
+        GOOD + "[events]\nwinfo_interval = -1",
+        "events: winfo_interval has to be 0 or more, and finite",
+    ),
+    "events: documents about nobody": (
+        GOOD + "[events]\nwinfo_watchers = 0",
+        "events: winfo_watchers has to be at least 1",
     ),
     "presence: an unknown policy": (
         GOOD + '[presence]\nunknown_watchers = "maybe"',
@@ -324,8 +336,8 @@ FAULTS = {
     ),
     "components: an unknown part": (
         GOOD + '[components]\nstorage = "memory"',
-        "components.storage: unknown key; remove it, or use: credentials, documents, forwarder, "
-        "location, store",
+        "components.storage: unknown key; remove it, or use: composer, credentials, documents, "
+        "forwarder, location, store",
     ),
     "plugin: no table": (
         GOOD + "[plugin]\necho = 1",

@@ -35,7 +35,28 @@ class Guide(SynchronousTestCase):
         self.names: dict[str, Any] = {"__name__": "guide"}
 
     def test_ten_minutes(self) -> None:
-        for name, language, block in BLOCK.findall(self.text):
+        self.follow(self.chapter("Ten minutes"))
+        self.assertEqual(self.folder.name, "sipproxy-brevity")
+        self.python("-c", SERVE)
+
+    def test_an_event_package_in_ten_minutes(self) -> None:
+        self.follow(self.chapter("An event package in ten minutes"))
+        self.assertEqual(self.folder.name, "sipproxy-mood")
+        self.python("-c", SERVE)
+
+    def test_what_is_to_be_looked_up(self) -> None:
+        for title in ("The interfaces", "What a component may use", "Testing"):
+            self.follow(self.chapter(title))
+
+    def chapter(self, title: str) -> str:
+        """Return what stands below a heading."""
+        _, found, rest = self.text.partition(f"\n## {title}\n")
+        self.assertTrue(found, title)
+        return rest.partition("\n## ")[0]
+
+    def follow(self, chapter: str) -> None:
+        """Write and type what a chapter says."""
+        for name, language, block in BLOCK.findall(chapter):
             if name:
                 self.write(name, block)
             elif language == "sh":
@@ -43,8 +64,6 @@ class Guide(SynchronousTestCase):
             else:
                 self.assertEqual(language, "python")
                 exec(compile(block, str(GUIDE), "exec"), self.names)
-        self.assertEqual(self.folder.name, "sipproxy-brevity")
-        self.python("-c", SERVE)
 
     def test_the_greeting_is_sent(self) -> None:
         for name, language, block in BLOCK.findall(self.text):
@@ -90,14 +109,22 @@ class Guide(SynchronousTestCase):
         return run.stdout
 
     def test_the_package_is_built_as_the_guide_says(self) -> None:
-        for name, _, block in BLOCK.findall(self.text):
+        for title, name in (
+            ("Ten minutes", "brevity"),
+            ("An event package in ten minutes", "mood"),
+        ):
+            self.folder = Path(self.mktemp()).resolve()
+            self.build(self.chapter(title), f"sipproxy_{name}_plugin.py")
+
+    def build(self, chapter: str, plugin: str) -> None:
+        """Build the package of a chapter."""
+        for name, _, block in BLOCK.findall(chapter):
             if name:
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 self.write(name, block)
         setup = "from setuptools import setup; setup()"
         self.python("-c", setup, "-q", "build_py", "--build-lib", "built")
-        plugin = self.folder / "built/twisted/plugins/sipproxy_brevity_plugin.py"
-        self.assertTrue(plugin.exists())
+        self.assertTrue((self.folder / "built/twisted/plugins" / plugin).exists())
 
     def test_every_interface_is_in_the_table_with_its_methods(self) -> None:
         rows = dict(re.findall(r"^\| `(I\w+)` \| (.*?) \|", self.text, re.M))

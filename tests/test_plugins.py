@@ -19,8 +19,8 @@ from sipproxy.testing import CONFIG, FakeServer
 from tests.installed import install, install_also
 
 BUILT_IN = (
-    "accounts, bindings, dns, documents, domains, location, memory, proxy, publish, registrar, "
-    "subscribe"
+    "accounts, bindings, composition, dns, documents, domains, location, memory, presence, "
+    "proxy, publish, reg, registrar, subscribe"
 )
 MODULE = '''
 """A plugin of a test."""

@@ -71,6 +71,15 @@ def asserted(request: Request, sender: Sender) -> bytes:
     return b""
 
 
+def numbers(request: Request, sender: Sender) -> tuple[bytes, ...]:
+    """Return the telephone numbers that a trusted peer asserts beside it (RFC 3325 §9.1)."""
+    if ASSERTED not in request.names:
+        return ()
+    values = _of_domain(request, sender.aor.rpartition(b"@")[2])
+    uris = (parse_name_addr(value).uri for value in values)
+    return tuple(uri.raw for uri in uris if uri.scheme == b"tel")
+
+
 def privacy(message: Message) -> frozenset[bytes]:
     """Return what is asked for in Privacy (RFC 3323 §4.2, RFC 3325 §9.3).
 

@@ -14,7 +14,10 @@ from sipproxy import __version__
 from sipproxy.config import DEFAULT_FILE, ConfigError
 from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
+from sipproxy.ctl.listings import publications, watchers
 from sipproxy.ctl.rules import forget, rules
+from sipproxy.ctl.tracing import trace
+from sipproxy.ctl.unbinding import unbind_command
 from sipproxy.store.accounts import AccountError, AccountTable
 from sipproxy.store.schema import DatabaseError
 
@@ -28,7 +31,8 @@ def main(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-main.add_command(rules)
+for command in (rules, watchers, publications, trace, unbind_command):
+    main.add_command(command)
 
 
 @main.group()

@@ -11,6 +11,9 @@ from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
+from sipproxy.ctl import trace
+from sipproxy.ctl.unbinding import reject_strangers, unbind
+from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
@@ -57,9 +60,13 @@ class Commands(Factory):
         self._known: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
             "bindings": self._bindings,
+            "unbind": self._unbind,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
+            "trace": self._trace,
             "reload-documents": self._reload_documents,
+            "watchers": self._watchers,
+            "publications": self._publications,
         }
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
@@ -91,35 +98,61 @@ class Commands(Factory):
             "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
             "transactions": len(node.layer),
             "connections": node.network.connections,
+            "datagrams_dropped": node.network.dropped,
             "is_behind": node.pressure.is_behind,
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",
         }
 
     def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        node, wanted = self.node, request.get("aor")
+        node, wanted = self.node, _aor(request.get("aor"))
         now = node.now()
-        every = wanted is None
-        aors = sorted(node.location.aors()) if every else [b"@".join(split_aor(str(wanted)))]
+        aors = sorted(node.location.aors()) if wanted is None else [wanted]
         return [
             {"aor": aor.decode("utf-8", "replace"), **binding.describe(now)}
             for aor in aors
             for binding in node.location.bindings(aor)
         ]
 
+    def _unbind(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """End bindings of a user, or have them end soon."""
+        aor, contact = _aor(request.get("aor")), request.get("contact")
+        if aor is None:
+            raise _Mistake("whose bindings?")
+        named = None if contact is None else str(contact)
+        event, seconds = str(request.get("event")), int(request.get("seconds") or 0)
+        return unbind(self.node, aor, named, event, seconds)
+
+    def _trace(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the messages since a number that are wanted, and the number after them."""
+        tape = self.node.tape
+        if tape is None:
+            raise _Mistake("nothing is taped: set limits.tape to some bytes, such as 4194304")
+        words = {name: request.get(name) for name in ("user", "call_id", "peer")}
+        test = trace.wanted(**{name: word and str(word) for name, word in words.items()})
+        found = [record for record in tape.since(int(request.get("since") or 0)) if test(record)]
+        after = found[trace.MOST].number if len(found) > trace.MOST else tape.count
+        return {"after": after, "messages": [trace.describe(one) for one in found[: trace.MOST]]}
+
+    def _watchers(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return watchers(self.node, _aor(request.get("aor")))
+
+    def _publications(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return publications(self.node, _aor(request.get("aor")))
+
     def _reload_accounts(self, request: dict[str, Any]) -> None:
         reload = getattr(self.node.accounts, "reload", None)
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
         reload()
+        reject_strangers(self.node)
 
     def _reload_documents(self, request: dict[str, Any]) -> None:
         """Read one user's documents again, or all; who watches the user is judged anew at once."""
         reload = getattr(self.node.documents, "reload", None)
         if reload is None:
             raise _Mistake("these documents are not kept by sipctl: see components.documents")
-        wanted = request.get("aor")
-        reload(None if wanted is None else b"@".join(split_aor(str(wanted))))
+        reload(_aor(request.get("aor")))
 
     def _reload_certificates(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         contexts = self.node.network.contexts
@@ -129,3 +162,8 @@ class Commands(Factory):
             raise _Mistake(f"{self.node.config.error(error.key, error.problem)}; nothing changed")
         self.node.log.info("certificates are read anew")
         return [pair.describe() for pair in contexts.pairs]
+
+
+def _aor(written: object) -> bytes | None:
+    """Return an address in its canonical form, None for none; raises ValueError."""
+    return None if written is None else b"@".join(split_aor(str(written)))

@@ -27,7 +27,7 @@ from sipproxy.interfaces.events import (
     Verdict,
 )
 
-SLICE = 50  # subscriptions that are looked at in one turn
+SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 SHARE = 10  # of them those of one resource, before it is another's turn
 
 
@@ -39,8 +39,8 @@ class Resource:
     """
 
     __slots__ = (
-        *("aor", "contents", "is_composed", "judged", "package", "state", "subscriptions"),
-        "version",
+        *("aor", "contents", "is_composed", "is_stale", "judged", "package", "state"),
+        *("subscriptions", "version"),
     )
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
@@ -51,6 +51,7 @@ class Resource:
         self.state: Any = None
         self.contents = Contents()
         self.version = self.judged = 0
+        self.is_stale = False  # it has changed since it was composed last
 
     def drop(self) -> None:
         """Forget what was composed, and what was made of it."""
@@ -107,6 +108,7 @@ class Notifier:
         if known is not None:
             known.drop()
             known.version += 1
+            known.is_stale = True
             self._changed[known] = None
             self._book()
 
@@ -138,6 +140,10 @@ class Notifier:
         """Have a listener hear how subscriptions of every package move."""
         self._listeners.append(listener)
 
+    def resources(self) -> list[tuple[bytes, bytes]]:
+        """Return package and address-of-record of all that is watched."""
+        return list(self._resources)
+
     # Turns
 
     def _book(self) -> None:
@@ -148,10 +154,10 @@ class Notifier:
     def _turn(self) -> None:
         """Tell the next of those who are to be told, some of each resource in turn."""
         self._is_booked = False
-        changed, self._changed = self._changed, {}
-        passes = self._passes
-        passes.extend(iter(tuple(resource.subscriptions)) for resource in changed)
-        left = SLICE
+        for resource in list(islice(self._changed, SLICE)):
+            del self._changed[resource]
+            self._begin(resource)
+        passes, left = self._passes, SLICE
         while passes and left > 0:
             one = passes.popleft()
             taken = tuple(islice(one, SHARE))
@@ -164,6 +170,25 @@ class Notifier:
             self._book()
         else:
             self._drop_states()
+
+    def _begin(self, resource: Resource) -> None:
+        """Begin to tell the watchers of a resource.
+
+        What has changed is composed, also where nobody may be told: verdicts may depend on it.
+        """
+        if resource.is_stale:
+            try:
+                self._compose(resource)
+            except Exception:
+                self.host.log.failure("while {aor} is composed", aor=resource.aor)
+        self._passes.append(iter(tuple(resource.subscriptions)))
+
+    def _compose(self, resource: Resource) -> None:
+        resource.is_stale = False
+        resource.state = resource.package.compose(resource.aor)
+        resource.is_composed = True
+        self._composed[resource] = None
+        self._book()
 
     def _flush(self, subscription: Subscription) -> None:
         try:
@@ -186,10 +211,7 @@ class Notifier:
         package = resource.package
         try:
             if not resource.is_composed:
-                resource.state = package.compose(resource.aor)
-                resource.is_composed = True
-                self._composed[resource] = None
-                self._book()
+                self._compose(resource)
             body: Body | None = package.render(resource.state, subscription, is_full)
         except Exception:
             self.host.log.failure("while {aor} is rendered", aor=resource.aor)

@@ -65,6 +65,10 @@ class PublicationTable:
                 return tuple(p for p in record.publications if p.expires_at > now)
         return record.publications
 
+    def resources(self) -> list[tuple[bytes, bytes]]:
+        """Return package and address-of-record of all that has been published."""
+        return list(self._records)
+
     def find(self, package: bytes, resource: bytes, tag: bytes) -> Publication | None:
         """Return the publication that an entity-tag means now (RFC 3903 §6 step 3)."""
         return next((p for p in self.of(package, resource) if p.tag == tag), None)
@@ -153,10 +157,11 @@ class PublicationTable:
             record = self._records[key] = _Record(self, package, resource)
         before, after = _connections(record.publications), _connections(kept)
         record.publications = tuple(kept)
-        for flow in before - after:
-            flow.unwatch(record.flow_closed)
-        for flow in after - before:
-            flow.watch(record.flow_closed)
+        if before or after:
+            for flow in before - after:
+                flow.unwatch(record.flow_closed)
+            for flow in after - before:
+                flow.watch(record.flow_closed)
         if kept:
             first = min(publication.expires_at for publication in kept)
             self._host.wake(record, first - self._host.now())
@@ -167,5 +172,5 @@ class PublicationTable:
 
 def _connections(publications: Sequence[Publication]) -> set[Flow]:
     """Return the open connections that publications came by: over UDP there is no end to see."""
-    flows = (publication.flow for publication in publications)
+    flows = [publication.flow for publication in publications]
     return {flow for flow in flows if flow is not None and flow.reliable and flow.is_open}

@@ -18,6 +18,7 @@ from sipproxy.sip.grammar import is_token, malformed
 from sipproxy.sip.headers import parse_event, parse_expires
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import refuse_unknown
+from sipproxy.sip.uri import aor_uri, parse_uri
 
 if TYPE_CHECKING:
     from sipproxy.transaction.server import ServerTransaction
@@ -44,9 +45,15 @@ class EventStateCompositor:
         self._forward = frozenset(name.encode() for name in settings.forward)
         self._turns = Turns(settings.publications_waiting)
         self._publishers = {
-            name.encode(): frozenset(aor.encode() for aor in aors)
+            name.encode(): frozenset(self._canonical(aor) for aor in aors)
             for name, aors in settings.publishers.items()
         }
+
+    def _canonical(self, aor: str) -> bytes:
+        """Return an address of the configuration as senders have theirs."""
+        uri = parse_uri(aor_uri(aor.encode()))
+        canonical: bytes = self._host.identity.canonical(uri)
+        return canonical
 
     def claims(self, request: Request) -> bool:
         """Take every PUBLISH, but for packages whose notifiers are the phones themselves.
@@ -104,7 +111,8 @@ class EventStateCompositor:
         table, where = self._table, (package.name, resource)
         known = self._precondition(request, *where)
         seconds = self._interval(request)
-        by = flow if is_direct(request) else None  # a proxy's connection says nothing of a client
+        # That a proxy's connection ends says nothing of the client.
+        by = None if flow is not None and flow.reliable and not is_direct(request) else flow
         if request.body:
             media_type = _media_type(request, package)
             content = package.check(resource, media_type, request.body, known)
@@ -145,11 +153,14 @@ class EventStateCompositor:
 
 def _media_type(request: Request, package: IEventPackage) -> bytes:
     """Return the media type of a body without parameters; 415 for one that is not taken."""
-    encoding = request.value(b"content-encoding") or b"identity"
-    if encoding.lower() != b"identity":
+    encoding = request.value(b"content-encoding")
+    if encoding and encoding.lower() != b"identity":
         raise SipError(415, headers=[(b"Accept-Encoding", b"identity")])
-    written = (request.value(b"content-type") or b"").partition(b";")[0]
-    media_type = b"/".join(part.strip() for part in written.lower().split(b"/"))
+    written = request.value(b"content-type") or b""
+    if written in package.publication_types:
+        return written
+    plain = written.lower().partition(b";")[0]
+    media_type = b"/".join(part.strip() for part in plain.split(b"/"))
     if media_type not in package.publication_types:
         raise SipError(415, headers=[(b"Accept", b", ".join(package.publication_types))])
     return media_type

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import msgspec
+
+from sipproxy.sip.grammar import is_host
 
 
 class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -22,7 +25,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
     winfo_watchers: int = 1000  # in one document; the rest follows in the next
     highest_min_rate: float = 0.1  # NOTIFYs a second that may be asked for though nothing changes
-    default_publication: int = 3600  # where a PUBLISH does not say how long
+    default_publication: int = 3600  # of a PUBLISH that does not say how long
     min_publication: int = 60  # less is answered 423
     max_publication: int = 7200  # longer ones are cut to this
     publications: int = 20  # per resource and package; beyond: 403
@@ -35,6 +38,8 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("needs 0 < min_expires <= max_expires")
         if not 0 < self.waiting < math.inf:
             raise ValueError("waiting has to be more than 0, and finite")
+        if not 0 <= self.winfo_interval < math.inf:
+            raise ValueError("winfo_interval has to be 0 or more, and finite")
         if not 0 < self.min_publication <= self.default_publication <= self.max_publication:
             raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
         if not 0 < self.highest_min_rate < 100:
@@ -43,3 +48,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         for name in (*counts, "publications", "publication_bytes", "publications_waiting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} has to be at least 1")
+        for aor in chain.from_iterable(self.publishers.values()):
+            user, _, domain = aor.rpartition("@")
+            if not user or not is_host(domain.encode()):
+                raise ValueError(f"publishers: {aor!r} is no address: write user@domain")

@@ -41,7 +41,7 @@ class Telling:
     __slots__ = (
         *("_condition", "_flight", "_full_after", "_is_behind", "_judged", "_must", "_notifier"),
         *("_pace", "_ready", "_resource", "_shown", "_told", "_told_at", "dialog", "expires_at"),
-        *("status", "verdict"),
+        *("sent", "status", "verdict"),
     )
 
     def __init__(
@@ -61,8 +61,19 @@ class Telling:
         self._told = b""  # the entity-tag that was told last
         self._told_at = self._full_after = -NEVER
         self._is_behind = False  # a NOTIFY was refused
+        self.sent = 0  # bodies
         self._condition: Condition | None = None
         self._pace: Pace | None = None
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a NOTIFY is under way, so that the next one has to wait."""
+        return self._flight is not None
+
+    @property
+    def tells_at(self) -> float | None:
+        """When what has changed may be told; None where there is nothing to tell."""
+        return self._earliest() if self.has_news and self.dialog is not None else None
 
     # What the states do
 
@@ -187,6 +198,7 @@ class Telling:
         dialog = self.dialog
         assert dialog is not None
         self._is_behind = False
+        self.sent += content.body is not None
         self._told = content.tag
         self._told_at = now
         if self._pace is not None:

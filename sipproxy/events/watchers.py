@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sipproxy.auth.asserted import asserted
+from sipproxy.auth.asserted import ANONYMOUS, asserted, numbers, privacy
 from sipproxy.events.settings import Events
 from sipproxy.interfaces import Sender
 from sipproxy.interfaces.events import Watcher
@@ -17,16 +17,22 @@ from sipproxy.sip.uri import aor_uri
 if TYPE_CHECKING:
     from sipproxy.events.subscription import Subscription
 
+_SECRETLY = frozenset((b"id", b"user"))  # what asks not to be known (RFC 3323 §4.2, RFC 3325 §9.3)
+
 
 def watcher_of(request: Request, sender: Sender) -> Watcher:
     """Return who subscribes; whoever nobody vouches for has no identity.
 
-    What a trusted peer asserts of its own domain counts more than From (RFC 3325 §5).
+    What a trusted peer asserts of its own domain counts more than From (RFC 3325 §5). Who asks for
+    privacy is judged like everybody (RFC 5025 §3.1.1.2), but not told to whom they watch
+    (RFC 3323 §4.1, RFC 3325 §9.3).
     """
+    is_private = request.from_.uri.host == ANONYMOUS or not _SECRETLY.isdisjoint(privacy(request))
     identity = aor_uri(sender.aor) if sender.is_proven else b""
+    also: tuple[bytes, ...] = ()
     if sender.is_trusted:
-        identity = asserted(request, sender) or identity
-    return Watcher(sender.aor, identity, request.from_.display)
+        identity, also = asserted(request, sender) or identity, numbers(request, sender)
+    return Watcher(sender.aor, identity, request.from_.display, also, is_private)
 
 
 class Census:

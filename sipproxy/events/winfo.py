@@ -30,12 +30,13 @@ from sipproxy.interfaces.events import (
     Watcher,
 )
 from sipproxy.sip.errors import SipError
+from sipproxy.sip.uri import parse_uri
 
 if TYPE_CHECKING:
     from sipproxy.sip.message import Request
 
 SUFFIX = b".winfo"
-EVERYBODY = None  # the view of a resource's owner; others have their own address-of-record
+EVERYBODY = None  # the view of a resource's owner; that of others is their own identity
 _ALLOWED = Verdict(ALLOW, EVERYBODY)
 _BLOCKED = Verdict(BLOCK)
 _FIRST = {PENDING: 0, WAITING: 1}  # those who wait for a decision
@@ -73,20 +74,16 @@ class WatcherInformation:
 
         Who is politely blocked by the package is not told so here either (§4.7.2).
         """
-        if self._depth > 2 or not self._is_known(watcher):
+        if self._depth > 2 or not watcher.identity:
             return _BLOCKED
-        if watcher.aor == resource:
+        if self._host.identity.canonical(parse_uri(watcher.identity)) == resource:
             return _ALLOWED
         if self._depth > 1:
             return _BLOCKED
         verdict = self._base.authorize(resource, watcher)
         if verdict.handling < POLITE_BLOCK:
             return Verdict(BLOCK, until=verdict.until)
-        return Verdict(ALLOW, watcher.aor, verdict.until)
-
-    def _is_known(self, watcher: Watcher) -> bool:
-        """Tell whether it is known who this is; in a laboratory nobody has to prove it."""
-        return bool(watcher.identity) or not self._host.settings.auth.required
+        return Verdict(ALLOW, watcher.identity, verdict.until)
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
         """Take no filters (§4.3 leaves them to others)."""
@@ -115,10 +112,9 @@ class WatcherInformation:
             self._host.notifier.changed(self.name, state)
         if not watchers and not is_full:
             return None
-        memory.version += 1
         subscription.memory = memory
         about = (state, self._base.name, watchers, self._host.now())
-        return Body(MEDIA_TYPE, document(memory, is_full, *about), memory.tag)
+        return Body(MEDIA_TYPE, document(subscription.sent, is_full, *about), memory.tag)
 
     def _shown(self, resource: bytes, view: bytes | None) -> Sequence[ISubscription]:
         """Return the watchers of a view; of too many, those first who wait for a decision."""
@@ -156,4 +152,4 @@ def _note(watcher: ISubscription, subscribers: Iterable[ISubscription]) -> bool:
 
 
 def _is_shown(watcher: ISubscription, view: bytes | None) -> bool:
-    return view is EVERYBODY or watcher.watcher.aor == view
+    return view is EVERYBODY or watcher.watcher.identity == view

@@ -23,10 +23,11 @@ class Watcher:
     ``aor`` is the canonical address-of-record in From. ``identity`` is the URI, as octets, that has
     been authenticated, by us or by a peer that may speak for its domain; empty for the anonymous
     and for those whom nobody vouches for; ``also`` are further URIs that a trusted peer asserts of
-    the same sender (RFC 5025 §3.1.1.2). ``display`` is the display name, as written.
+    the same sender (RFC 5025 §3.1.1.2). ``display`` is the display name, as written. Who
+    ``is_private`` has an identity for rules, which nobody else may be told (RFC 3323, RFC 3325).
     """
 
-    __slots__ = ("also", "aor", "display", "identity")
+    __slots__ = ("also", "aor", "display", "identity", "is_private")
 
     def __init__(
         self,
@@ -34,7 +35,9 @@ class Watcher:
         identity: bytes = b"",
         display: bytes = b"",
         also: tuple[bytes, ...] = (),
+        is_private: bool = False,
     ) -> None:
+        self.is_private = is_private
         self.aor = aor
         self.identity = identity
         self.display = display
@@ -78,7 +81,7 @@ class Publication:
 
     ``content`` is what `IEventPackage.check` made of the body; ``media_type`` and ``data`` are as
     they came. ``order`` rises with each change of any publication; a refresh is none. ``flow`` is
-    what it came by, None where that is not its publisher's own.
+    what it came by, None where that is a connection of a proxy's.
     """
 
     __slots__ = ("content", "data", "expires_at", "flow", "media_type", "order", "tag")
@@ -118,6 +121,7 @@ class ISubscription(Interface):
     accepted = Attribute("tuple of bytes: which of the body types it accepts, preferred first.")
     terms = Attribute("What `IEventPackage.terms` made of the latest SUBSCRIBE with a body.")
     memory = Attribute("The package's own: what this watcher has been told. None at first.")
+    sent = Attribute("int: bodies that were sent so far; what is rendered is sent next, or never.")
     id = Attribute("bytes: names it for as long as it lasts, unique on this server; a token.")
     status = Attribute('bytes: "pending", "active", "waiting" or "terminated" (RFC 3857 §4.7.1).')
     event = Attribute("bytes: why it has this status, as `ISubscriptionListener.moved` was told.")
@@ -151,7 +155,11 @@ class IEventPackage(Interface):
         """Return the content of a publication, in place of another or not; raises `SipError`."""
 
     def compose(resource: bytes) -> Any:
-        """Return the state of a resource now: at most once a turn, whoever watches."""
+        """Return the state of a resource now: at most once a turn, whoever watches.
+
+        It is asked whenever the resource has changed, also where no watcher may be told: so it may
+        call `INotifier.judge`.
+        """
 
     def render(state: Any, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a subscription is told of a state, None for nothing.
@@ -159,6 +167,22 @@ class IEventPackage(Interface):
         ``is_full`` asks for the whole of it, as the answer to a SUBSCRIBE has to be (RFC 6665
         §5.3.2); else what has changed since ``subscription.memory`` will do. Bodies are shared by
         subscriptions of one view wherever possible. Never asked while the verdict is `CONFIRM`.
+        """
+
+
+class IComposer(Interface):
+    """Makes one presence document of all that is known of a presentity (RFC 4479 §3.5)."""
+
+    def compose(
+        resource: bytes, publications: Sequence[Publication], services: Sequence[Any], now: float
+    ) -> tuple[Any, float | None]:
+        """Return the root of a PIDF document, valid, and until when it holds.
+
+        None in place of the root where nothing is known. The contents of ``publications`` are
+        `sipproxy.presence.pidf.Document`; ``services`` are what the bindings say, each a
+        `sipproxy.presence.registration.Service`. ``now``, and the time that is returned, are wall
+        clock in seconds; None there, too, where nothing changes by itself. What is the same gives
+        the same document, and neither what is given nor what was returned is ever edited.
         """
 
 

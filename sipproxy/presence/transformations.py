@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from typing import Any
 
 from lxml import etree
 
@@ -61,7 +62,8 @@ def transformed(root: etree._Element, permissions: Permissions) -> etree._Elemen
     """
     if permissions.is_whole:
         return copy.deepcopy(root)
-    shown = etree.Element(root.tag, nsmap=root.nsmap)  # type: ignore[arg-type]
+    prefixes: Any = root.nsmap
+    shown = etree.Element(root.tag, nsmap=prefixes)
     shown.set("entity", root.get("entity", ""))
     chosen = _chosen(root, permissions)
     with_notes = "note" in permissions.attributes and any(map(_lacks_note, chosen))
@@ -152,7 +154,8 @@ def _show(element: etree._Element, shown: etree._Element, permissions: Permissio
     if permissions.all_attributes:
         shown.append(_copy(element))
         return
-    occurrence = etree.SubElement(shown, element.tag)
+    prefixes: Any = element.nsmap
+    occurrence = etree.SubElement(shown, element.tag, nsmap=prefixes)
     occurrence.set("id", element.get("id", ""))
     for child in element:
         tag = child.tag

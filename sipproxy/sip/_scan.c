@@ -8,10 +8,12 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <string.h>
+#include <structmember.h>
 
 #define MOST_LINES 64
 #define MOST_HEADERS 256 /* a power of two */
 #define LONGEST_NAME 32
+#define MOST_SLOTS 12
 
 /* The places of the fields that are looked at; the others in Python's table come once at most. */
 enum { VIA, FROM, TO, CALL_ID, CSEQ, HOPS, LENGTH, MANDATORY = HOPS, MANY = 31 };
@@ -20,8 +22,28 @@ typedef struct { const char *at; Py_ssize_t size; } Text;
 typedef struct { char lower[LONGEST_NAME]; Py_ssize_t size; PyObject *name; int field; } Header;
 
 static Header headers[MOST_HEADERS];
-static PyObject *methods, *via_type, *cseq_type, *name_addr_type, *uri_type;
-static PyObject *empty, *scheme_sip, *scheme_sips;
+static PyObject *methods; /* NULL until `prepare` was called */
+static PyObject *empty, *scheme_sip, *scheme_sips, *version_2, *name_branch, *port_sip, *port_sips;
+
+/* A class in Python with slots and nothing else, and where in its objects these lie. */
+typedef struct {
+    const char *slots[MOST_SLOTS];
+    PyTypeObject *type;
+    Py_ssize_t offsets[MOST_SLOTS];
+} Shape;
+
+/* The order is that in which the functions below give the values. */
+static Shape shapes[] = {
+    {.slots = {"transport", "host", "port", "params", "branch", "effective_port"}},
+    {.slots = {"number", "method"}},
+    {.slots = {"display", "raw_uri", "raw_params", "_params", "_uri"}},
+    {.slots = {"raw", "scheme", "user", "password", "host", "port", "params", "headers"}},
+    {.slots = {"names", "lines", "body", "_via", "_cseq", "_from", "_to", "_hops",
+               "method", "raw_uri", "version", "_uri"}},
+    {.slots = {"names", "lines", "body", "_via", "_cseq", "_from", "_to", "_hops",
+               "status", "reason"}},
+};
+enum { A_VIA, A_CSEQ, A_NAME_ADDR, A_URI, A_REQUEST, A_RESPONSE, KINDS };
 
 enum { TOKEN = 1, SPACE = 2, HOST_END = 4, HOST_IN = 8, USER = 16, VALUE = 32, URI_PARAM = 64 };
 static unsigned char kinds[256];
@@ -81,6 +103,27 @@ static long long number(Text text, int most)
         value = value * 10 + (text.at[i] - '0');
     }
     return value;
+}
+
+static int count_of(const Shape *shape)
+{
+    int count = 0;
+    while (count < MOST_SLOTS && shape->slots[count]) count++;
+    return count;
+}
+
+/* An object of one of the classes, without a call of Python; NULL where a value is. Takes all. */
+static PyObject *make(int kind, PyObject **values)
+{
+    const Shape *shape = &shapes[kind];
+    int count = count_of(shape), whole = 1;
+    PyObject *made = NULL;
+    for (int i = 0; i < count; i++) whole &= values[i] != NULL;
+    if (whole) made = shape->type->tp_alloc(shape->type, 0);
+    for (int i = 0; i < count; i++)
+        if (made) *(PyObject **)((char *)made + shape->offsets[i]) = values[i];
+        else Py_XDECREF(values[i]);
+    return made;
 }
 
 /* --- Pieces. Each takes the place to begin, and returns where it ended, or NULL. --- */
@@ -154,10 +197,16 @@ static int header_params(const char *at, const char *end, PyObject *params)
 
 /* --- Values. Each returns a new object, or NULL: with an exception, or as "not ordinary". --- */
 
+static PyObject *branch_of(PyObject *params)
+{
+    PyObject *branch = PyDict_GetItemWithError(params, name_branch);
+    return Py_NewRef(branch && branch != Py_None ? branch : empty);
+}
+
 static PyObject *via_value(Text text)
 {
     const char *at = text.at, *end = at + text.size, *stop;
-    PyObject *arguments[4] = {NULL}, *via = NULL;
+    PyObject *values[MOST_SLOTS] = {NULL};
     Text host;
     long long port;
     if (text.size < 8 || memcmp(at, "SIP/2.0/", 8)) return NULL;
@@ -166,22 +215,22 @@ static PyObject *via_value(Text text)
     if (stop == at || stop == end || *stop != ' ') return NULL;
     text = (Text){at, stop - at};
     if (!(at = host_port(stop + 1, end, &host, &port))) return NULL;
-    if ((arguments[3] = PyDict_New()) && header_params(at, end, arguments[3])) {
-        arguments[0] = mapped(text, as_upper);
-        arguments[1] = mapped(host, as_lower);
-        arguments[2] = port_object(port);
-        if (arguments[0] && arguments[1] && arguments[2])
-            via = PyObject_Vectorcall(via_type, arguments, 4, NULL);
+    if ((values[3] = PyDict_New()) && header_params(at, end, values[3])
+        && (values[0] = mapped(text, as_upper))) {
+        int is_tls = !strcmp(PyBytes_AS_STRING(values[0]), "TLS");
+        values[1] = mapped(host, as_lower);
+        values[2] = port_object(port);
+        values[4] = branch_of(values[3]);
+        values[5] = Py_XNewRef(port >= 0 ? values[2] : is_tls ? port_sips : port_sip);
     }
-    for (int i = 0; i < 4; i++) Py_XDECREF(arguments[i]);
-    return via;
+    return make(A_VIA, values);
 }
 
 /* `method` is what a request has to name, or NULL; a known method is taken from the table. */
 static PyObject *cseq_value(Text text, PyObject *method)
 {
     const char *at = text.at, *end = at + text.size, *stop = at;
-    PyObject *arguments[2] = {NULL}, *cseq = NULL, *named, *known;
+    PyObject *values[MOST_SLOTS], *named, *known;
     long long sequence;
     while (stop < end && *stop >= '0' && *stop <= '9') stop++;
     sequence = number((Text){at, stop - at}, 10);
@@ -191,40 +240,11 @@ static PyObject *cseq_value(Text text, PyObject *method)
     if (at == stop || at == end || run_of(at, end, TOKEN) != end) return NULL;
     if (!(named = bytes_of((Text){at, end - at}))) return NULL;
     known = PyDict_GetItemWithError(methods, named);
-    if (known && (!method || known == method)) {
-        arguments[0] = PyLong_FromLongLong(sequence);
-        arguments[1] = known;
-        if (arguments[0]) cseq = PyObject_Vectorcall(cseq_type, arguments, 2, NULL);
-        Py_XDECREF(arguments[0]);
-    }
     Py_DECREF(named);
-    return cseq;
-}
-
-/* [display] "<" uri ">" params */
-static PyObject *name_addr_value(Text text)
-{
-    const char *at = text.at, *end = at + text.size, *stop = at, *close;
-    PyObject *arguments[3] = {NULL}, *made = NULL;
-    if (at < end && *at == '"') {
-        for (stop++; stop < end && *stop != '"' && *stop != '\\';) stop++;
-        if (stop == end || *stop == '\\') return NULL;
-        stop = run_of(stop + 1, end, SPACE);
-    }
-    else
-        while (stop < end && (is(*stop, TOKEN | SPACE) || (unsigned char)*stop >= 0x80)) stop++;
-    if (stop == end || *stop != '<') return NULL;
-    text = stripped(at, stop++);
-    close = memchr(stop, '>', (size_t)(end - stop));
-    if (!close || memchr(stop, '<', (size_t)(close - stop))) return NULL;
-    if (!header_params(close + 1, end, NULL)) return NULL;
-    arguments[0] = bytes_of(text);
-    arguments[1] = bytes_of((Text){stop, close - stop});
-    arguments[2] = bytes_of((Text){close + 1, end - close - 1});
-    if (arguments[0] && arguments[1] && arguments[2])
-        made = PyObject_Vectorcall(name_addr_type, arguments, 3, NULL);
-    for (int i = 0; i < 3; i++) Py_XDECREF(arguments[i]);
-    return made;
+    if (!known || (method && known != method)) return NULL;
+    values[0] = PyLong_FromLongLong(sequence);
+    values[1] = Py_NewRef(known);
+    return make(A_CSEQ, values);
 }
 
 /* *( ";" name [ "=" value ] ) of a URI, without escapes; 0 if it is not (§19.1.1). */
@@ -248,7 +268,7 @@ static int uri_params(const char *at, const char *end, PyObject *params)
 static PyObject *uri_value(PyObject *raw)
 {
     const char *at = PyBytes_AS_STRING(raw), *end = at + PyBytes_GET_SIZE(raw), *host_at;
-    PyObject *arguments[8] = {NULL}, *uri = NULL, *scheme = NULL;
+    PyObject *values[MOST_SLOTS] = {NULL}, *scheme;
     Text host, user = {NULL, 0};
     long long port;
     if (end - at > 4 && !memcmp(at, "sip:", 4)) scheme = scheme_sip;
@@ -262,19 +282,45 @@ static PyObject *uri_value(PyObject *raw)
     }
     if (!(at = host_port(at, end, &host, &port))) return NULL;
     if (at < end && *at != ';') return NULL;
-    if ((arguments[6] = PyDict_New()) && uri_params(at, end, arguments[6])) {
-        arguments[0] = Py_NewRef(raw);
-        arguments[1] = Py_NewRef(scheme);
-        arguments[2] = user.at ? bytes_of(user) : Py_NewRef(Py_None);
-        arguments[3] = Py_NewRef(Py_None);
-        arguments[4] = mapped(host, as_lower);
-        arguments[5] = port_object(port);
-        arguments[7] = Py_NewRef(empty);
-        if (arguments[2] && arguments[4] && arguments[5])
-            uri = PyObject_Vectorcall(uri_type, arguments, 8, NULL);
+    if ((values[6] = PyDict_New()) && uri_params(at, end, values[6])) {
+        values[0] = Py_NewRef(raw);
+        values[1] = Py_NewRef(scheme);
+        values[2] = user.at ? bytes_of(user) : Py_NewRef(Py_None);
+        values[3] = Py_NewRef(Py_None);
+        values[4] = mapped(host, as_lower);
+        values[5] = port_object(port);
+        values[7] = Py_NewRef(empty);
     }
-    for (int i = 0; i < 8; i++) Py_XDECREF(arguments[i]);
-    return uri;
+    return make(A_URI, values);
+}
+
+/* [display] "<" uri ">" params */
+static PyObject *name_addr_value(Text text)
+{
+    const char *at = text.at, *end = at + text.size, *stop = at, *close;
+    PyObject *values[MOST_SLOTS];
+    if (at < end && *at == '"') {
+        for (stop++; stop < end && *stop != '"' && *stop != '\\';) stop++;
+        if (stop == end || *stop == '\\') return NULL;
+        stop = run_of(stop + 1, end, SPACE);
+    }
+    else
+        while (stop < end && (is(*stop, TOKEN | SPACE) || (unsigned char)*stop >= 0x80)) stop++;
+    if (stop == end || *stop != '<') return NULL;
+    text = stripped(at, stop++);
+    close = memchr(stop, '>', (size_t)(end - stop));
+    if (!close || memchr(stop, '<', (size_t)(close - stop))) return NULL;
+    if (!header_params(close + 1, end, NULL)) return NULL;
+    values[0] = bytes_of(text);
+    values[1] = bytes_of((Text){stop, close - stop});
+    values[2] = bytes_of((Text){close + 1, end - close - 1});
+    values[3] = values[4] = NULL;
+    if (values[0] && values[1] && values[2]) {
+        PyObject *uri = uri_value(values[1]); /* whoever is given a From asks for it */
+        values[3] = Py_NewRef(Py_None);
+        values[4] = uri || PyErr_Occurred() ? uri : Py_NewRef(Py_None);
+    }
+    return make(A_NAME_ADDR, values);
 }
 
 /* --- The head --- */
@@ -385,59 +431,55 @@ static PyObject *body_of(const Head *head, const char *at, const char *end, int 
     return bytes_of((Text){at, end - at});
 }
 
-/* (method, uri, names, lines, body, via, cseq, from, max_forwards, raw_uri) */
-static PyObject *request(Head *head, PyObject *body)
+/* Max-Forwards, or None where there is none; NULL where it is not ordinary. */
+static PyObject *hops_of(const Head *head)
 {
-    const char *at = head->start.at, *end = at + head->start.size, *stop, *version;
-    PyObject *named, *method = NULL, *raw = NULL, *hops = NULL, *found = NULL;
-    PyObject *via = NULL, *cseq = NULL, *from = NULL, *uri = NULL, *lines = NULL;
-    if (!(stop = memchr(at, ' ', (size_t)(end - at)))) return NULL;
-    version = memchr(stop + 1, ' ', (size_t)(end - stop - 1));
-    if (!version || !equals((Text){version, end - version}, " SIP/2.0")) return NULL;
-    if (!(named = bytes_of((Text){at, stop - at}))) return NULL;
-    method = PyDict_GetItemWithError(methods, named);
-    Py_DECREF(named);
-    if (!method || !(raw = bytes_of((Text){stop + 1, version - stop - 1}))) return NULL;
-    if (head->seen & (1u << HOPS)) {
-        long long left = number(head->fields[HOPS], 10);
-        if (left >= 0 && left <= 255) hops = PyLong_FromLongLong(left);
-    }
-    else
-        hops = Py_NewRef(Py_None);
-    if (hops && (uri = uri_value(raw)) && (via = via_value(head->fields[VIA]))
-        && (cseq = cseq_value(head->fields[CSEQ], method))
-        && (from = name_addr_value(head->fields[FROM])) && (lines = list_of_lines(head)))
-        found = PyTuple_Pack(
-            10, method, uri, head->names, lines, body, via, cseq, from, hops, raw);
-    Py_XDECREF(raw);
-    Py_XDECREF(hops);
-    Py_XDECREF(uri);
-    Py_XDECREF(via);
-    Py_XDECREF(cseq);
-    Py_XDECREF(from);
-    Py_XDECREF(lines);
-    return found;
+    long long left;
+    if (!(head->seen & (1u << HOPS))) Py_RETURN_NONE;
+    left = number(head->fields[HOPS], 10);
+    return left >= 0 && left <= 255 ? PyLong_FromLongLong(left) : NULL;
 }
 
-/* (status, reason, names, lines, body, via, cseq) */
-static PyObject *response(Head *head, PyObject *body)
+/* Takes the names and the body, as `make` does. */
+static PyObject *request(Head *head, PyObject *names, PyObject *body)
+{
+    const char *at = head->start.at, *end = at + head->start.size, *stop, *version;
+    PyObject *values[MOST_SLOTS] = {names, NULL, body}, *named;
+    stop = memchr(at, ' ', (size_t)(end - at));
+    version = stop ? memchr(stop + 1, ' ', (size_t)(end - stop - 1)) : NULL;
+    if (version && equals((Text){version, end - version}, " SIP/2.0")
+        && (named = bytes_of((Text){at, stop - at}))) {
+        values[8] = Py_XNewRef(PyDict_GetItemWithError(methods, named));
+        Py_DECREF(named);
+        if (values[8] && (values[9] = bytes_of((Text){stop + 1, version - stop - 1}))
+            && (values[7] = hops_of(head)) && (values[11] = uri_value(values[9]))
+            && (values[3] = via_value(head->fields[VIA]))
+            && (values[4] = cseq_value(head->fields[CSEQ], values[8]))
+            && (values[5] = name_addr_value(head->fields[FROM]))) {
+            values[1] = list_of_lines(head);
+            values[6] = Py_NewRef(Py_None);
+            values[10] = Py_NewRef(version_2);
+        }
+    }
+    return make(A_REQUEST, values);
+}
+
+static PyObject *response(Head *head, PyObject *names, PyObject *body)
 {
     const char *at = head->start.at + 8, *end = head->start.at + head->start.size;
-    PyObject *status = NULL, *reason = NULL, *lines = NULL, *via = NULL, *cseq = NULL, *found = NULL;
+    PyObject *values[MOST_SLOTS] = {names, NULL, body};
     long long code = end - at >= 3 ? number((Text){at, 3}, 3) : -1;
     at += 3;
-    if (code < 100 || code > 699 || (at < end && *at != ' ')) return NULL;
-    if (at < end) at++;
-    if ((status = PyLong_FromLongLong(code)) && (reason = bytes_of((Text){at, end - at}))
-        && (via = via_value(head->fields[VIA])) && (cseq = cseq_value(head->fields[CSEQ], NULL))
-        && (lines = list_of_lines(head)))
-        found = PyTuple_Pack(7, status, reason, head->names, lines, body, via, cseq);
-    Py_XDECREF(status);
-    Py_XDECREF(reason);
-    Py_XDECREF(via);
-    Py_XDECREF(cseq);
-    Py_XDECREF(lines);
-    return found;
+    if (code >= 100 && code <= 699 && (at >= end || *at == ' ')
+        && (values[3] = via_value(head->fields[VIA]))
+        && (values[4] = cseq_value(head->fields[CSEQ], NULL))) {
+        if (at < end) at++;
+        values[1] = list_of_lines(head);
+        for (int i = 5; i < 8; i++) values[i] = Py_NewRef(Py_None);
+        values[8] = PyLong_FromLongLong(code);
+        values[9] = bytes_of((Text){at, end - at});
+    }
+    return make(A_RESPONSE, values);
 }
 
 /* --- What Python calls --- */
@@ -459,13 +501,13 @@ static PyObject *scan_message(PyObject *module, PyObject *const *arguments, Py_s
     }
     at = PyBytes_AS_STRING(arguments[0]);
     end = at + PyBytes_GET_SIZE(arguments[0]);
-    if (!uri_type) Py_RETURN_NONE; /* nothing is prepared */
+    if (!methods) Py_RETURN_NONE; /* nothing is prepared */
     if (!(head.names = PyList_New(0))) return NULL;
     if ((at = take_head(&head, at, end))
         && (body = body_of(&head, at, end, arguments[1] == Py_True))) {
         int answers = head.start.size > 8 && !memcmp(head.start.at, "SIP/2.0 ", 8);
-        found = answers ? response(&head, body) : request(&head, body);
-        Py_DECREF(body);
+        PyObject *names = Py_NewRef(head.names);
+        found = answers ? response(&head, names, body) : request(&head, names, body);
     }
     Py_DECREF(head.names);
     return or_none(found);
@@ -477,7 +519,7 @@ static PyObject *scan_uri(PyObject *module, PyObject *raw)
         PyErr_SetString(PyExc_TypeError, "uri(raw: bytes)");
         return NULL;
     }
-    return or_none(uri_type ? uri_value(raw) : NULL);
+    return or_none(methods ? uri_value(raw) : NULL);
 }
 
 static int learn(PyObject *written, PyObject *name, long field)
@@ -493,19 +535,48 @@ static int learn(PyObject *written, PyObject *name, long field)
     return 1;
 }
 
+/* Where a slot lies in the objects of a class; 0 where that has no such slot. */
+static Py_ssize_t offset_of(PyObject *type, const char *name)
+{
+    PyObject *slot = PyObject_GetAttrString(type, name);
+    Py_ssize_t offset = 0;
+    if (slot && Py_IS_TYPE(slot, &PyMemberDescr_Type)) {
+        PyMemberDef *member = ((PyMemberDescrObject *)slot)->d_member;
+        if (member->type == T_OBJECT_EX) offset = member->offset;
+    }
+    Py_XDECREF(slot);
+    return offset;
+}
+
+/* Learn a class; 0 unless its slots are those that `make` fills, and all that it has. */
+static int learn_shape(Shape *shape, PyObject *type)
+{
+    Py_ssize_t count = count_of(shape), size = (Py_ssize_t)sizeof(PyObject);
+    if (!PyType_Check(type)) return 0;
+    shape->type = (PyTypeObject *)type;
+    for (int i = 0; i < count; i++)
+        if (!(shape->offsets[i] = offset_of(type, shape->slots[i]))) return 0;
+    return shape->type->tp_basicsize == size + count * (Py_ssize_t)sizeof(PyObject *);
+}
+
 static PyObject *prepare(PyObject *module, PyObject *arguments)
 {
-    PyObject *names, *written, *known, *name;
+    PyObject *names, *known_methods, *types, *written, *known, *name;
     Py_ssize_t place = 0;
-    PyObject *types[5];
     int field;
-    if (!PyArg_ParseTuple(arguments, "O!O!OOOO", &PyDict_Type, &names, &PyDict_Type, &types[0],
-                          &types[1], &types[2], &types[3], &types[4]))
+    if (!PyArg_ParseTuple(arguments, "O!O!O!", &PyDict_Type, &names, &PyDict_Type, &known_methods,
+                          &PyTuple_Type, &types))
         return NULL;
-    if (uri_type || PyDict_GET_SIZE(names) > MOST_HEADERS / 2) {
-        PyErr_SetString(PyExc_ValueError, "prepare: once, and with fewer names");
+    if (methods || PyDict_GET_SIZE(names) > MOST_HEADERS / 2 || PyTuple_GET_SIZE(types) != KINDS) {
+        PyErr_SetString(PyExc_ValueError, "prepare: once, with fewer names and all types");
         return NULL;
     }
+    for (int kind = 0; kind < KINDS; kind++)
+        if (!learn_shape(&shapes[kind], PyTuple_GET_ITEM(types, kind))) {
+            if (!PyErr_Occurred())
+                PyErr_SetString(PyExc_ValueError, "prepare: a class with other slots");
+            return NULL;
+        }
     while (PyDict_Next(names, &place, &written, &known)) {
         if (!PyArg_ParseTuple(known, "Si", &name, &field)) return NULL;
         if (!PyBytes_Check(written) || !learn(written, name, field)) {
@@ -513,11 +584,8 @@ static PyObject *prepare(PyObject *module, PyObject *arguments)
             return NULL;
         }
     }
-    methods = Py_NewRef(types[0]);
-    via_type = Py_NewRef(types[1]);
-    cseq_type = Py_NewRef(types[2]);
-    name_addr_type = Py_NewRef(types[3]);
-    uri_type = Py_NewRef(types[4]);
+    Py_INCREF(types); /* for ever */
+    methods = Py_NewRef(known_methods);
     Py_RETURN_NONE;
 }
 
@@ -538,5 +606,10 @@ PyMODINIT_FUNC PyInit__scan(void)
     empty = PyBytes_FromString("");
     scheme_sip = PyBytes_FromString("sip");
     scheme_sips = PyBytes_FromString("sips");
-    return empty && scheme_sip && scheme_sips ? PyModule_Create(&definition) : NULL;
+    version_2 = PyBytes_FromString("SIP/2.0");
+    name_branch = PyBytes_FromString("branch");
+    port_sip = PyLong_FromLong(5060);
+    port_sips = PyLong_FromLong(5061);
+    if (!empty || !scheme_sip || !scheme_sips || !version_2 || !name_branch) return NULL;
+    return port_sip && port_sips ? PyModule_Create(&definition) : NULL;
 }

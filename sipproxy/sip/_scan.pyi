@@ -1,15 +1,11 @@
-from typing import Any
-
+from sipproxy.sip.message import Request, Response
 from sipproxy.sip.uri import Uri
 
 def prepare(
     names: dict[bytes, tuple[bytes, int]],
     methods: dict[bytes, bytes],
-    via: type,
-    cseq: type,
-    name_addr: type,
-    uri: type,
+    types: tuple[type, ...],
     /,
 ) -> None: ...
-def message(data: bytes, fits: bool, /) -> tuple[Any, ...] | None: ...
+def message(data: bytes, fits: bool, /) -> Request | Response | None: ...
 def uri(raw: bytes, /) -> Uri | None: ...

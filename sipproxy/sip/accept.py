@@ -14,39 +14,42 @@ _MOST = 50  # media ranges in one request; beyond: 400
 def accepted(request: Request, offered: Sequence[bytes]) -> tuple[bytes, ...]:
     """Return which of the offered media types a request accepts, preferred first.
 
-    That is by q, and among equals in the order of Accept. Without Accept it is the first that is
-    offered (RFC 6665 §5.4.5); an empty one accepts nothing. Raises `SipError` 400.
+    That is by q. The order of Accept means nothing (RFC 2616 §14.1), so among equals it is what is
+    named, before what only a range covers, and of what is named the last that is offered: the
+    default is the first, and who names more than it does so for a reason (RFC 5263 §3.2). Without
+    Accept it is the default (RFC 6665 §5.4.5); an empty one accepts nothing. Raises `SipError` 400.
     """
     if b"accept" not in request.names:
         return tuple(offered[:1])
     ranges = _ranges([value for value in request.values(b"accept") if value])
     ranked = []
     for number, media_type in enumerate(offered):
-        rank = _rank(media_type, ranges)
-        if rank is not None and rank[0]:
-            ranked.append((-rank[0], rank[1], number, media_type))
+        is_named = media_type.lower() in ranges
+        q = _q(media_type.lower(), ranges)
+        if q:
+            place = -number if is_named else number
+            ranked.append((-q, not is_named, place, media_type))
     return tuple(media_type for *_, media_type in sorted(ranked))
 
 
-def _ranges(values: Sequence[bytes]) -> dict[bytes, tuple[float, int]]:
-    """Return the q of each media range, and its place; parameters of a type do not count."""
+def _ranges(values: Sequence[bytes]) -> dict[bytes, float]:
+    """Return the q of each media range; parameters of a type do not count."""
     if len(values) > _MOST:
         raise malformed("Accept: it is too long")
-    ranges: dict[bytes, tuple[float, int]] = {}
-    for place, value in enumerate(values):
+    ranges: dict[bytes, float] = {}
+    for value in values:
         name, semicolon, rest = value.partition(b";")
         params = parse_params(semicolon + rest) if semicolon else {}
-        ranges.setdefault(_plain(name), (parse_qvalue(params.get(b"q")), place))
+        ranges.setdefault(_plain(name), parse_qvalue(params.get(b"q")))
     return ranges
 
 
-def _rank(media_type: bytes, ranges: dict[bytes, tuple[float, int]]) -> tuple[float, int] | None:
-    """Return what the most specific range says of a type."""
-    kind = media_type.lower()
-    for name in (kind, kind.partition(b"/")[0] + b"/*", b"*/*"):
+def _q(media_type: bytes, ranges: dict[bytes, float]) -> float:
+    """Return what the most specific range says of a type, 0 where none speaks of it."""
+    for name in (media_type, media_type.partition(b"/")[0] + b"/*", b"*/*"):
         if name in ranges:
             return ranges[name]
-    return None
+    return 0.0
 
 
 def _plain(media_range: bytes) -> bytes:

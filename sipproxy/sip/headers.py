@@ -42,7 +42,7 @@ _cseq = re.compile(rb"([0-9]{1,10})[ \t]+([%s]+)" % TOKEN_CHARS).fullmatch
 class Via:
     """One Via value (RFC 3261 §20.42)."""
 
-    __slots__ = ("branch", "host", "params", "port", "transport")
+    __slots__ = ("branch", "effective_port", "host", "params", "port", "transport")
 
     def __init__(self, transport: bytes, host: bytes, port: int | None, params: Params) -> None:
         self.transport = transport
@@ -50,18 +50,13 @@ class Via:
         self.port = port
         self.params = params
         self.branch = params.get(b"branch") or b""  # there is none of RFC 2543's making
+        # The port written, or the default of the transport (§18.2.2).
+        self.effective_port = port if port is not None else 5061 if transport == b"TLS" else 5060
 
     @property
     def sent_by(self) -> tuple[bytes, int]:
         """Host and port as matching compares them, the default port filled in (§17.2.3)."""
         return self.host, self.effective_port
-
-    @property
-    def effective_port(self) -> int:
-        """The port written, or the default of the transport (§18.2.2)."""
-        if self.port is not None:
-            return self.port
-        return 5061 if self.transport == b"TLS" else 5060
 
 
 def parse_via(value: bytes) -> Via:
@@ -77,14 +72,16 @@ def parse_via(value: bytes) -> Via:
 
 
 def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
-    """Return a topmost Via value with what the transport saw of its sender.
+    """Return a topmost Via value, or a line of it alone, with what the transport saw of its sender.
 
     ``received`` is added where the sent-by is another (RFC 3261 §18.2.1) and always beside an
     ``rport``, which gets the source port (RFC 3581 §4). ``host`` is written without brackets.
     """
     wants_port = b"rport" in via.params
     if wants_port and b'"' not in value and b"received" not in via.params:
-        return _rport.sub(b"", value, 1) + b";rport=%d;received=%s" % (port, host)
+        usual = (value + b";").replace(b";rport;", b";", 1)
+        if len(usual) < len(value):
+            return usual + b"rport=%d;received=%s" % (port, host)
     if wants_port or b"received" in via.params:
         sent, *params = split_quoted(value, b";")
         # What a sender claims of itself does not count.
@@ -98,8 +95,6 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
 
 
 _STAMPED = (b"received", b"rport")
-# It begins with the semicolon: white space before it would be scanned again and again.
-_rport = re.compile(rb";\s*rport(?:\s*=[^;]*)?\s*(?=;|\Z)", re.I)
 
 
 class NameAddr:

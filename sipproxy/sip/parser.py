@@ -18,7 +18,8 @@ _quoted = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.S)  # linear: unclosed,
 _ANSWERED = frozenset(MANDATORY)
 _ORDINARY = bytes(set(range(256)) - {0, 10, 13})  # all octets but NUL, LF and CR
 
-prepare(scanned_names(), {method: method for method in METHODS}, Via, CSeq, NameAddr, Uri)
+_TYPES = (Via, CSeq, NameAddr, Uri, Request, Response)
+prepare(scanned_names(), {method: method for method in METHODS}, _TYPES)
 
 
 class BadMessage(SipError):
@@ -38,19 +39,12 @@ def parse_datagram(data: bytes) -> Request | Response:
 
     Octets beyond Content-Length are discarded; a body that is too short is an error (§18.3).
     """
-    return _scanned(data, True) or read_datagram(data)
+    return scan_message(data, True) or read_datagram(data)
 
 
 def parse_framed(data: bytes) -> Request | Response:
     """Parse and check one message that a stream's framing has cut out; raises `BadMessage`."""
-    return _scanned(data, False) or read_framed(data)
-
-
-def _scanned(data: bytes, fits: bool) -> Request | Response | None:
-    found = scan_message(data, fits)
-    if found is None:
-        return None
-    return Response.scanned(found) if type(found[0]) is int else Request.scanned(found)
+    return scan_message(data, False) or read_framed(data)
 
 
 def read_datagram(data: bytes) -> Request | Response:

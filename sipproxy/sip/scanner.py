@@ -6,9 +6,10 @@ Python have the word. They decide what is right, and what a mistake is answered 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sipproxy.sip.message import Request, Response
     from sipproxy.sip.uri import Uri
 
 __all__ = ["IS_BUILT", "prepare", "scan_message", "scan_uri"]
@@ -22,7 +23,7 @@ try:
 except ImportError:
     IS_BUILT = False
 
-    def scan_message(data: bytes, fits: bool, /) -> tuple[Any, ...] | None:
+    def scan_message(data: bytes, fits: bool, /) -> Request | Response | None:
         """Find nothing ordinary."""
         return None
 
@@ -33,10 +34,7 @@ except ImportError:
     def prepare(
         names: dict[bytes, tuple[bytes, int]],
         methods: dict[bytes, bytes],
-        via: type,
-        cseq: type,
-        name_addr: type,
-        uri: type,
+        types: tuple[type, ...],
         /,
     ) -> None:
         """Need nothing."""

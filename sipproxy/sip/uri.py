@@ -192,6 +192,19 @@ def equivalent(a: Uri, b: Uri) -> bool:
     )
 
 
+def normal_form(uri: Uri) -> tuple[object, ...]:
+    """Return what two URIs share only if they are equal by RFC 3261 §19.1.4.
+
+    Equal ones mostly do. They do not where a parameter that no RFC knows stands in one of them
+    alone: there equality is not transitive, so that no form could say it (RFC 3680 §5.1).
+    """
+    if not uri.is_sip:
+        return (uri.raw,)
+    params = sorted((name, (value or b"").lower()) for name, value in uri.params.items())
+    user, password = (part and _plain(part) for part in (uri.user, uri.password))
+    return (uri.scheme, user, password, uri.host, uri.port, params, _headers_of(uri))
+
+
 def _same_part(a: bytes | None, b: bytes | None) -> bool:
     if a is None or b is None:
         return a is b

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 FILE = "sipproxy.sqlite"
@@ -40,10 +40,16 @@ class DatabaseError(ValueError):
 
 
 def create(directory: Path) -> Path:
-    """Return the path of the file, which is its owner's alone (mode 0600); raises OSError."""
+    """Return the path of the file, which is its owner's alone (mode 0600); raises OSError.
+
+    One that is there is not opened: to close it again would drop the locks of every connection that
+    this process has to it (POSIX), and another process, done with it, would take the log away that
+    we write to (https://sqlite.org/howtocorrupt.html §2.2).
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / FILE
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     return path
 
 

@@ -22,7 +22,7 @@ from sipproxy.transaction.client import (
 from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
 
 if TYPE_CHECKING:
-    from sipproxy.transaction.parties import ClientUser, Flow, Path, ServerUser
+    from sipproxy.transaction.parties import ClientUser, Flow, Path, ServerUser, Taping
     from sipproxy.transaction.timers import Timers
     from sipproxy.transaction.wheel import Wheel
 
@@ -57,6 +57,7 @@ class TransactionLayer:
         self.tag = tag
         self.user: ServerUser | None = None
         self.admit: Callable[[Request, Flow], int] | None = None
+        self.tape: Taping | None = None
         self.turned_away = 0  # how many came beyond the limit
         self.requests = dict.fromkeys([*sorted(METHODS), b"other"], 0)  # how many came, by method
         self._is_ours = is_ours
@@ -64,6 +65,8 @@ class TransactionLayer:
         self._servers: dict[Hashable, ServerTransaction] = {}
         self._clients: dict[tuple[bytes, bytes], ClientTransaction] = {}
         self._claimed: dict[Hashable, ServerTransaction] = {}
+        # Bound once: each transaction that lingers would keep an object of its own for it.
+        self._ended_server, self._ended_client = self._forget_server, self._forget_client
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
@@ -82,6 +85,8 @@ class TransactionLayer:
 
     def datagram(self, data: bytes, flow: Flow) -> None:
         """Take a datagram."""
+        if self.tape is not None:
+            self.tape.received(data, flow)
         try:
             message = parse_datagram(data)
         except BadMessage as error:
@@ -91,6 +96,8 @@ class TransactionLayer:
 
     def framed(self, data: bytes, flow: Flow) -> None:
         """Take a message that the framing of a stream has cut out."""
+        if self.tape is not None:
+            self.tape.received(data, flow)
         try:
             message = parse_framed(data)
         except BadMessage as error:
@@ -167,7 +174,7 @@ class TransactionLayer:
         if after:
             self._turn_away(request, path, after)
             return
-        server = machine(key, request, flow, path, self.timers, self.wheel, self._forget_server)
+        server = machine(key, request, flow, path, self.timers, self.wheel, self._ended_server)
         server.start()
         self._servers[key] = server
         self.user.received(request, server)
@@ -187,7 +194,7 @@ class TransactionLayer:
             return self.send_octets(request.method, request.encode(), branch, flow, user)
         key = (branch, b"INVITE")
         client = InviteClient(
-            key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+            key, request.encode(), flow, user, self.timers, self.wheel, self._ended_client
         )
         self._clients[key] = client
         client.invite(request)
@@ -198,9 +205,7 @@ class TransactionLayer:
     ) -> ClientTransaction:
         """Send what is no INVITE, as it goes over the wire."""
         key = (branch, method)
-        client = NonInviteClient(
-            key, data, flow, user, self.timers, self.wheel, self._forget_client
-        )
+        client = NonInviteClient(key, data, flow, user, self.timers, self.wheel, self._ended_client)
         self._clients[key] = client
         client.start()
         return client

@@ -80,6 +80,13 @@ class Flow(Path, Protocol):
         """Undo `watch`."""
 
 
+class Taping(Protocol):
+    """What is told of every message that comes."""
+
+    def received(self, data: bytes, flow: Flow) -> None:
+        """A message came, whatever it is."""
+
+
 class ClientUser(Protocol):
     """Who sent a request and hears what became of it."""
 

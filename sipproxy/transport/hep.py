@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Place = tuple[str, int]  # address and port
 
+PORT = 9060
 _IPV4, _IPV6 = 2, 10
 _PROTOCOLS = {b"UDP": 17}  # all others are on TCP
 _SIP = 1

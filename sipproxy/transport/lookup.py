@@ -22,11 +22,11 @@ _REREAD = 30.0  # seconds between looks at a file of the operator's
 Server = tuple[str, int]
 
 
-def parse_server(text: str) -> Server:
+def parse_server(text: str, usual: int = 53) -> Server:
     """Read ``address``, ``address:port`` or ``[address]:port``; raises ValueError."""
     host, _, port = text.rpartition(":")
     if not host or text[-1] == "]" or (":" in host and host[0] != "["):
-        host, port = text, "53"
+        host, port = text, str(usual)
     number = int(port)
     if not 0 < number < 65536:
         raise ValueError(f"{number} is no port")

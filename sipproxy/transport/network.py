@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sipproxy.sip.uri import Uri
     from sipproxy.transaction.layer import TransactionLayer
     from sipproxy.transaction.parties import Flow
+    from sipproxy.transport.tape import Tape
     from sipproxy.transport.ticker import Ticker
 
 AnyFlow = UdpFlow | StreamFlow
@@ -74,6 +75,7 @@ class Network:
         resolver: Resolver | None = None,
     ) -> None:
         self.contexts = Contexts((), Tls(), Path())
+        self.tape: Tape | None = None
         self.limits = limits
         self.receiver = layer
         self.wake = ticker.wake
@@ -107,6 +109,12 @@ class Network:
             else:
                 self._listeners.append((one, our))
 
+    def record(self, tape: Tape) -> None:
+        """Have every message on a tape that comes or goes."""
+        self.tape = self.receiver.tape = tape
+        for endpoint in self._endpoints:
+            endpoint.tape = tape
+
     def start(self) -> None:
         """Begin to serve."""
         self._most = room(self.limits.connections)
@@ -139,7 +147,16 @@ class Network:
     @property
     def fullness(self) -> float:
         """How full the fullest UDP receive queue is, of 1."""
-        return max((endpoint.fullness for endpoint in self._endpoints), default=0.0)
+        return max((endpoint.datagrams.fullness for endpoint in self._endpoints), default=0.0)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many datagrams found no room in the kernel, on their way in and out."""
+        all_of_them = [endpoint.datagrams for endpoint in self._endpoints]
+        return {
+            "in": sum(datagrams.dropped for datagrams in all_of_them),
+            "out": sum(datagrams.unsent for datagrams in all_of_them),
+        }
 
     # Surroundings of a connection
 

@@ -58,8 +58,16 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     lateness: float = 0.25  # a timer that fires so many seconds late is a sign of overload; 0: none
     queue: float = 0.75  # so is a UDP receive queue that is so full, of 1; 0: none
     datagram: int = 1300  # larger requests go by TCP (RFC 3261 §18.1.1)
+    tape: int = 4194304  # bytes of the last messages that `sipctl trace` shows; 0: none
     avoid: float = 30.0  # a next hop that failed is tried last this long
     retry_after: float = 300.0  # or as long as its 503 asks for, up to this
+
+
+class Hep(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The ``[hep]`` table: a Homer collector that is sent every message (HEPv3, by UDP)."""
+
+    collector: str = ""  # address[:port], 9060 where there is none; empty: nobody
+    agent: int = 2001  # the number that the collector knows us by
 
 
 class Dns(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -19,6 +19,7 @@ from sipproxy.transport.settings import Limits
 if TYPE_CHECKING:
     from sipproxy.sip.headers import Via
     from sipproxy.transaction.parties import Path
+    from sipproxy.transport.tape import Tape
 
 
 class StreamReceiver(Protocol):
@@ -35,6 +36,7 @@ class Surroundings(Protocol):
     """What a connection needs of the network that it is part of."""
 
     limits: Limits
+    tape: Tape | None
 
     @property
     def receiver(self) -> StreamReceiver:
@@ -140,6 +142,9 @@ class StreamFlow(TwistedProtocol):
                 self._log.info("{flow}: does not read, closed", flow=self)
                 self._abort()
                 return
+        tape = self.surroundings.tape
+        if tape is not None:
+            tape.sent(data, self)
         self._wire.write(data)
 
     def reply_path(self, via: Via) -> Path:

@@ -24,12 +24,19 @@ class Tape:
     """Keeps messages as they were on the wire, the oldest going first, within so many bytes.
 
     TLS is not in them: they are taped before it and after it. ``clock`` is the wall clock. What
-    keeps them is kept cheap, for every message passes here: 0.3 us.
+    keeps them is kept cheap, for every message passes here: 0.3 us. ``listener`` is told of each
+    as it passes: when, whether we sent it, the flow, and the octets.
     """
 
-    __slots__ = ("_append", "_clock", "_kept", "_limit", "_size", "count")
+    __slots__ = ("_append", "_clock", "_kept", "_limit", "_listener", "_size", "count")
 
-    def __init__(self, limit: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        clock: Callable[[], float],
+        listener: Callable[[float, bool, Flow, bytes], None] | None = None,
+    ) -> None:
+        self._listener = listener
         self.count = 0
         self._limit = limit
         self._clock = clock
@@ -42,17 +49,19 @@ class Tape:
 
     def received(self, data: bytes, flow: Flow) -> None:
         """Tape a message that came."""
-        self._append((self._clock(), False, flow, data))
-        self._grown(len(data))
+        self._add(False, flow, data)
 
     def sent(self, data: bytes, flow: Flow) -> None:
         """Tape a message that goes."""
-        self._append((self._clock(), True, flow, data))
-        self._grown(len(data))
+        self._add(True, flow, data)
 
-    def _grown(self, length: int) -> None:
+    def _add(self, is_sent: bool, flow: Flow, data: bytes) -> None:
+        now = self._clock()
+        self._append((now, is_sent, flow, data))
+        if self._listener is not None:
+            self._listener(now, is_sent, flow, data)
         self.count += 1
-        self._size += length + _OVERHEAD
+        self._size += len(data) + _OVERHEAD
         while self._size > self._limit:
             self._size -= len(self._kept.popleft()[3]) + _OVERHEAD
 

@@ -1,39 +1,30 @@
-"""UDP: one socket per listener, datagrams in and out, and what the network returns."""
+"""UDP: one socket per listener as flows, who is heard on them, and what the network returns."""
 
 from __future__ import annotations
 
-import errno
 import math
-import select
 import socket
-import struct
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from sipproxy.sip.shown import shown
+from sipproxy.transport.datagrams import BUFFER, Address, Datagrams
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.stun import answer
 
 if TYPE_CHECKING:
     from sipproxy.sip.headers import Via
     from sipproxy.transaction.parties import Path
+    from sipproxy.transport.tape import Tape
 
-BATCH = 64  # datagrams per turn of the reactor
-BUFFER = 4 << 20  # kernel buffers, bytes
-_IP_RECVERR = 11  # <bits/in.h>; the socket module of CPython has no names for them
-_IPV6_RECVERR = 25
-_MSG_ERRQUEUE = 0x2000
-_EXTENDED_ERROR = struct.Struct("=IB")  # its beginning: errno, origin
-_ICMP = (2, 3)  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
+FLOWS = 8192  # remote addresses that are remembered of a socket: what they are is read once
 _FIRST_OF_SIP = b"\x02"  # STUN begins with 0 or 1, and SIP never does (RFC 5626 §8)
-_SO_MEMINFO = 55
-_MEMINFO = struct.Struct("=II")  # of the receive queue: bytes taken, bytes there are
-
-Address = tuple[Any, ...]
 
 
 class Receiver(Protocol):
@@ -59,15 +50,19 @@ class _Ear:
 class UdpFlow:
     """A local socket and a remote address."""
 
-    __slots__ = ("address", "endpoint")
+    __slots__ = ("_place", "address", "endpoint", "host", "port")
 
     reliable = False
     via_transport = b"UDP"
     proven_domains: frozenset[bytes] = frozenset()
+    is_open = True  # something can always be sent
 
-    def __init__(self, endpoint: UdpEndpoint, address: Address) -> None:
+    def __init__(self, endpoint: UdpEndpoint, address: Address, place: Any = None) -> None:
         self.endpoint = endpoint
         self.address = address
+        self.host: bytes = address[0].encode("ascii")
+        self.port: int = address[1]
+        self._place = place or endpoint.place(address)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -83,30 +78,16 @@ class UdpFlow:
         return f"<UdpFlow {self.address[0]}:{self.address[1]}>"
 
     @property
-    def host(self) -> bytes:
-        """The remote address, without brackets."""
-        host: str = self.address[0]
-        return host.encode("ascii")
-
-    @property
-    def port(self) -> int:
-        """The remote port."""
-        port: int = self.address[1]
-        return port
-
-    @property
     def sent_by(self) -> SentBy:
         """What our Via says on this flow."""
         return self.endpoint.sent_by
 
-    @property
-    def is_open(self) -> bool:
-        """Whether anything can be sent: always, over UDP."""
-        return True
-
     def send(self, data: bytes) -> None:
         """Send a datagram; one that the kernel has no room for is lost, as datagrams are."""
-        self.endpoint.write(data, self.address)
+        endpoint = self.endpoint
+        if endpoint.tape is not None:
+            endpoint.tape.sent(data, self)
+        endpoint.write(data, self._place)
 
     def reply_path(self, via: Via) -> Path:
         """Return where responses go: maddr, the source port for rport, else the port in Via.
@@ -135,17 +116,6 @@ class UdpFlow:
         self.endpoint.unwatch(self.address, closed)
 
 
-def is_unreachable(error: bytes) -> bool:
-    """Tell whether a ``sock_extended_err`` is an ICMP error that means: nobody is there.
-
-    One about the size of a datagram says nothing of the next, nor does an error of our own.
-    """
-    if len(error) < _EXTENDED_ERROR.size:
-        return False
-    number, origin = _EXTENDED_ERROR.unpack_from(error)
-    return origin in _ICMP and number != errno.EMSGSIZE
-
-
 def _unicast(host: bytes) -> str | None:
     try:
         address = ip_address(host.strip(b"[]").decode("ascii"))
@@ -160,68 +130,56 @@ def _unicast(host: bytes) -> str | None:
 
 @implementer(IReadDescriptor)
 class UdpEndpoint:
-    """A bound socket that the reactor reads.
-
-    With ``IP_RECVERR`` the kernel returns datagrams that a peer's ICMP error refers to. The reactor
-    would drop a reader that reports an error, so it watches an epoll descriptor of ours instead,
-    with the socket in it.
-    """
+    """A bound socket that the reactor reads."""
 
     def __init__(self, sock: socket.socket, sent_by: SentBy, reactor: Any) -> None:
         self.sent_by = sent_by
+        self.tape: Tape | None = None
+        self.datagrams = Datagrams(sock)
+        self.place = self.datagrams.place
+        self.family = sock.family
         self._socket = sock
         self._reactor = reactor
         self._receiver: Receiver | None = None
-        self._epoll: select.epoll | None = None
         self._is_reading = False
-        self._waiting: list[tuple[bytes, Address]] = []
+        self._waiting: list[tuple[bytes, Any]] = []
+        self._flows: dict[Any, UdpFlow] = {}
         self._ears: dict[Address, _Ear] = {}
+        self._prefix = f"UDP {sent_by.port}"
         self._log = Logger()
-        self.family = sock.family
 
     def start(self, receiver: Receiver) -> None:
         """Begin to read."""
         self._receiver = receiver
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, BUFFER)
-        if self.family == socket.AF_INET6:
-            self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-        else:
-            self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-        self._epoll = select.epoll()
-        self._epoll.register(self._socket.fileno(), select.EPOLLIN)
+        incoming, outgoing = self.datagrams.start()
+        self._log.info(
+            "{endpoint}: buffers of {incoming} and {outgoing} bytes, in and out, of {wanted}",
+            endpoint=self._prefix,
+            incoming=incoming,
+            outgoing=outgoing,
+            wanted=BUFFER,
+        )
         self._reactor.addReader(self)
 
     def stop(self) -> None:
         """Stop reading and close the socket."""
         self._reactor.removeReader(self)
-        if self._epoll is not None:
-            self._epoll.close()
+        self._receiver = None
         self._socket.close()
 
     def flow(self, host: str, port: int) -> UdpFlow:
         """Return the flow to a remote address."""
         return UdpFlow(self, (host, port))
 
-    @property
-    def fullness(self) -> float:
-        """How full the kernel's receive queue is, of 1; 0 where the kernel does not tell."""
-        try:
-            told = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
-            taken, room = _MEMINFO.unpack(told)
-        except (OSError, struct.error):
-            return 0.0
-        return float(taken / room) if room else 0.0
-
-    def write(self, data: bytes, address: Address) -> None:
+    def write(self, data: bytes, place: Any) -> None:
         """Send a datagram; what a batch of received ones causes goes out after it, together.
 
         A peer that sleeps is then woken once a batch, and not once a datagram.
         """
         if self._is_reading:
-            self._waiting.append((data, address))
+            self._waiting.append((data, place))
         else:
-            self._send(data, address)
+            self._send([(data, place)])
 
     # Who is heard
 
@@ -259,34 +217,22 @@ class UdpEndpoint:
         if ear is not None:
             ear.heard_at = self._reactor.seconds()
 
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for data, address in waiting:
-            self._send(data, address)
-
-    def _send(self, data: bytes, address: Address) -> None:
-        """Send now. An error that was waiting belongs to an earlier datagram: try twice."""
-        for _ in range(2):
-            try:
-                self._socket.sendto(data, address)
-                return
-            except BlockingIOError:
-                return
-            except (OSError, ValueError, TypeError) as error:
-                problem = str(error)  # an exception that its own frame holds is a cycle
-        self._log.info("UDP to {address}: {problem}", address=address[0], problem=problem)
-        if self._receiver is not None:
-            self._reactor.callLater(0, self._receiver.undeliverable, data)
+    def _send(self, waiting: list[tuple[bytes, Any]]) -> None:
+        for data, place, problem in self.datagrams.send(waiting):
+            host = self.datagrams.address(place)[0]
+            self._log.info("UDP to {host}: {problem}", host=host, problem=problem)
+            if self._receiver is not None:
+                self._reactor.callLater(0, self._receiver.undeliverable, data)
 
     # IReadDescriptor
 
     def fileno(self) -> int:
         """The descriptor that the reactor watches."""
-        return -1 if self._epoll is None or self._epoll.closed else self._epoll.fileno()
+        return self._socket.fileno()
 
     def logPrefix(self) -> str:
         """What the reactor's own messages about us begin with."""
-        return f"UDP {self.sent_by.port}"
+        return self._prefix
 
     def doRead(self) -> None:
         """Take what is there, up to a batch, then send what came of it."""
@@ -295,50 +241,53 @@ class UdpEndpoint:
             self._read()
         finally:
             self._is_reading = False
-            self._flush()
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self._send(waiting)
+
+    def connectionLost(self, reason: Any) -> None:
+        """The reactor gave the reader up: what woke it was no datagram, but one that came back."""
+        if reason.check(ConnectionDone) and self._receiver is not None:
+            self._reactor.addReader(self)
+            self.doRead()
 
     def _read(self) -> None:
         """Read a batch; when nothing is there, an error made the socket ready."""
-        receive, receiver, ears = self._socket.recvfrom, self._receiver, self._ears
+        receiver, flows, ears = self._receiver, self._flows, self._ears
         assert receiver is not None
-        for count in range(BATCH):
+        arrived = self.datagrams.receive()
+        if not arrived:
+            self._read_errors(receiver)
+        for data, place in arrived:
             try:
-                data, address = receive(65535)
-            except BlockingIOError:
-                if count == 0:
-                    self._read_errors(receiver)
-                return
-            except OSError:
-                self._read_errors(receiver)
-                continue
-            try:
+                flow = flows.get(place) or self._new_flow(place)
                 if ears:
-                    self._hear(address)
+                    self._hear(flow.address)
                 if data[:1] < _FIRST_OF_SIP:
-                    self._answer_ping(data, address)
+                    self._answer_ping(data, flow)
                 else:
-                    receiver.datagram(data, UdpFlow(self, address))
+                    receiver.datagram(data, flow)
             except Exception:
-                self._log.failure("a datagram from {address}: {data!r}", address=address, data=data)
+                self._log.failure("a bug, met by {message}", message=shown(data))
 
-    def _answer_ping(self, data: bytes, address: Address) -> None:
+    def _new_flow(self, place: Any) -> UdpFlow:
+        """Return the flow of who was not heard before; however many there are, few are kept."""
+        if len(self._flows) >= FLOWS:
+            self._flows.clear()
+        flow = self._flows[place] = UdpFlow(self, self.datagrams.address(place), place)
+        return flow
+
+    def _answer_ping(self, data: bytes, flow: UdpFlow) -> None:
         """RFC 5626 §8: STUN comes to the port of SIP; other datagrams that begin so are dropped."""
-        response = answer(data, address)
+        response = answer(data, flow.address)
         if response is not None:
-            self.write(response, address)
+            flow.send(response)
 
     def _read_errors(self, receiver: Receiver) -> None:
-        for _ in range(BATCH):
-            try:
-                data, facts, _, address = self._socket.recvmsg(65535, 512, _MSG_ERRQUEUE)
-            except OSError:
-                return
+        for data, address, is_dead in self.datagrams.returned():
             try:
                 receiver.undeliverable(data)
-                if any(is_unreachable(fact) for _, _, fact in facts):
+                if is_dead:
                     self._is_dead(address)
             except Exception:
-                self._log.failure("a datagram that came back: {data!r}", data=data)
-
-    def connectionLost(self, reason: Any) -> None:
-        """The reactor gave the reader up."""
+                self._log.failure("a bug, met by what came back: {message}", message=shown(data))

@@ -10,12 +10,12 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
-from sipproxy.ctl import check, command, main
+from sipproxy.ctl import check, command, main, trace
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.socket import NotRunning, Refused
 from sipproxy.store.accounts import Accounts, AccountTable
 from sipproxy.store.schema import DatabaseError
-from sipproxy.testing import CONFIG, FakeServer
+from sipproxy.testing import CONFIG, FakeFlow, FakeServer
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.sockets import BindError
 from tests.ctl.test_server import REGISTER
@@ -45,7 +45,10 @@ class WithCommand(SynchronousTestCase):
             raise Refused(self.refuses)
         if self.node is None:
             raise NotRunning(f"no server answers in {directory.name}: it is not there")
-        return Commands(self.node).run({"command": command, **arguments})
+        try:
+            return Commands(self.node).run({"command": command, **arguments})
+        except ValueError as error:
+            raise Refused(error) from None
 
     def type(self, *words: str, typed: str = "") -> Result:
         """Run a command."""
@@ -203,6 +206,33 @@ class Looking(WithCommand):
         for word in ("status", "bindings"):
             line = self.fails(word)
             self.assertEqual(line, "sipctl: no server answers in var: it is not there")
+
+    def test_trace(self) -> None:
+        self.serve()
+        text = self.passes("trace", "--user", "alice")
+        self.assertIn("UDP <- 192.0.2.1:5060\nREGISTER sip:example.test SIP/2.0", text)
+        self.assertEqual(self.passes("trace", "--user", "bob"), "no such message is on the tape\n")
+
+    def test_trace_as_json(self) -> None:
+        self.serve()
+        (line,) = self.passes("trace", "--json").splitlines()
+        self.assertTrue(json.loads(line)["data"].startswith("REGISTER "))
+
+    def test_trace_to_a_file(self) -> None:
+        self.serve()
+        path = self.home / "trace.pcapng"
+        text = self.passes("trace", "--pcap", str(path))
+        self.assertEqual(text, f"1 messages written to {path}\n")
+        self.assertIn(b"REGISTER sip:example.test", path.read_bytes())
+
+    def test_trace_of_more_than_one_answer(self) -> None:
+        self.serve()
+        self.patch(trace, "MOST", 2)
+        assert self.node is not None and self.node.tape is not None
+        for number in range(5):
+            self.node.tape.sent(b"%d" % number, FakeFlow("192.0.2.1", 5060))
+        lines = self.passes("trace", "--json").splitlines()
+        self.assertEqual([json.loads(line)["number"] for line in lines], list(range(6)))
 
     def test_status(self) -> None:
         self.serve()

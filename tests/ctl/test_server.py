@@ -30,8 +30,8 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, reload-accounts, reload-certificates, reload-documents, "
-    "status"
+    "unknown command; there are: bindings, publications, reload-accounts, reload-certificates, "
+    "reload-documents, status, trace, unbind, watchers"
 )
 
 
@@ -90,6 +90,11 @@ class Lines(WithConnection):
         for data in (b"{}\n", b'{"command": "stop"}\n', b'{"command": ["status"]}\n'):
             self.assertEqual(self.errors(data), [KNOWN])
 
+    def test_a_trace_where_nothing_is_taped(self) -> None:
+        self.server.node.tape = None
+        (error,) = self.errors(b'{"command": "trace"}\n')
+        self.assertIn("set limits.tape to some bytes", error)
+
     def test_several_lines_and_pieces(self) -> None:
         self.assertEqual(self.answers(b'{"com'), [])
         self.assertEqual(len(self.answers(b'mand": "bindings"}\n{}\n{"command": "status"}\n')), 3)
@@ -130,6 +135,7 @@ class Results(WithConnection):
             "users_registered": 1,
             "bindings": 1,
             "transactions": 1,
+            "datagrams_dropped": {"in": 0, "out": 0},
             "is_behind": False,
             "refused": {"rate": 0, "silently": 0, "behind": 0, "transactions": 0},
             "connections": 0,

@@ -138,6 +138,7 @@ class StaleTest(TableCase):
     def test_over_udp_nothing_closes(self) -> None:
         flow = Flow()
         self.bench.publish("red", flow=flow)
+        self.assertIs(self.table.of(COLOUR, ALICE)[0].flow, flow)
         self.assertEqual((flow.watching, self.stale()), ([], [False]))
 
     def test_by_a_proxy(self) -> None:

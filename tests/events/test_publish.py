@@ -107,8 +107,8 @@ class WhoTest(PublishCase):
         self.nothing_happened(self.bench.refused("red", sender=sender), 403)
 
     def test_publisher(self) -> None:
-        """``[events] publishers`` publish for everybody."""
-        self.bench = Bench(publishers={"colour": ("voicemail@example.test",)})
+        """``[events] publishers`` publish for everybody, by whatever name they stand there."""
+        self.bench = Bench(publishers={"colour": ("voicemail@SIP.example.test",)})
         sender = Sender(VOICEMAIL, is_user=True)
         tag = self.bench.tag("red", sender=sender)
         self.bench.publish("blue", tag, sender=sender)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipproxy.events.xml import read_xml, write_xml, xml_text, xml_uri
+from sipproxy.events.xml import read_xml, write_xml, xml_seconds, xml_text, xml_uri
 from sipproxy.sip.errors import SipError
 from tests.sip.tables import TableCase, rows
 
@@ -99,3 +99,7 @@ class WrittenTest(TableCase):
     )
     def test_text(self, octets: bytes, text: str) -> None:
         self.assertEqual(xml_text(octets), text)
+
+    @rows({"past": (-1.0, "0"), "a tick short": (4.9, "4"), "by rounding": (4.999999, "5")})
+    def test_seconds(self, seconds: float, text: str) -> None:
+        self.assertEqual(xml_seconds(seconds), text)

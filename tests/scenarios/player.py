@@ -10,7 +10,9 @@ from sipproxy.sip.message import Message, Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from sipproxy.testing import CONFIG, FakeClient, FakeServer, authorized, octets
+from tests.documents import assert_valid
 from tests.events.fakes import BOB, HANDLINGS, NewsFactory
+from tests.presence.rulesets import ruleset
 from tests.proxy.fakes import resolve
 from tests.scenarios.script import ABSENT, Step, Text, filled, matches, steps
 from tests.transport.zones import FakeDns
@@ -20,6 +22,7 @@ _party = re.compile(
     r"(\S+) is (\S+)@(\S+) at ([\w.:\[\]]+?)(?::(\d+))? by (udp|tcp|tls)(?: certified as (\S+))?"
 ).fullmatch
 _news = re.compile(r"the news of (\S+) are").fullmatch
+_rules = re.compile(r"the rules of (\S+) are").fullmatch
 _verdict = re.compile(r"(\S+) is judged").fullmatch
 _wait = re.compile(r"after ([\d.]+) seconds?").fullmatch
 
@@ -138,6 +141,10 @@ class Player:
             self.server.advance(float(match[1]))
         elif match := _news(step.words):
             self._tell(match[1].encode(), step.start.encode())
+        elif match := _rules(step.words):
+            rules = step.block.encode()
+            self.server.node.documents.put(match[1].encode(), "pres-rules", "index", rules)
+            self.server.clock.advance(0)
         elif match := _verdict(step.words):
             self._judge(match[1].encode(), HANDLINGS[step.start])
         else:
@@ -162,6 +169,16 @@ class Player:
         self.server.clock.advance(0)
 
     # What parties do
+
+    def _has_rules(self, party: Party, step: Step) -> None:
+        """Put rules in the place of those of before."""
+        documents = self.server.node.documents
+        documents.put(party.aor.encode(), "pres-rules", "index", ruleset(step.block))
+        self.server.clock.advance(0)
+
+    def _has_no_rules(self, party: Party, step: Step) -> None:
+        self.server.node.documents.delete(party.aor.encode(), "pres-rules", "index")
+        self.server.clock.advance(0)
 
     def _sends(self, party: Party, step: Step) -> None:
         party.last = octets(party.compose(step.text, self.noted))
@@ -237,6 +254,8 @@ class Player:
         self._check_start(message, text.start)
         for name in text.names:
             self._check_header(message, name, text.given(name))
+        if message.value(b"content-type") == b"application/pidf+xml":
+            assert_valid(message.body)
         if text.body is not None:
             body = message.body.decode().replace("\r\n", "\n")
             assert matches(text.body, body, self.noted), f"the body was {body!r}"
@@ -262,6 +281,8 @@ _VERBS = {
     "sends it again": Player._sends_again,
     "sends with credentials": Player._sends_with_credentials,
     "registers": Player._registers,
+    "has the rules": Player._has_rules,
+    "has no rules": Player._has_no_rules,
     "answers": Player._answers,
     "receives": Player._receives,
     "receives nothing": Player._receives_nothing,

@@ -33,8 +33,16 @@ those of bob@example.test it says, too (allow, polite-block, confirm, block)::
     the news of bob@example.test are: good
     alice@example.test is judged: confirm
 
+The authorization rules of a user of ours are written as they are (RFC 5025)::
+
+    the rules of alice@example.test are:
+        <ruleset xmlns="urn:ietf:params:xml:ns:common-policy">...</ruleset>
+
 Where there is a zone, names of hosts are looked up in it (``tests/transport/zones.py`` says how it
 is written), else they are reached as if they were addresses.
+
+``alice has the rules:`` with ``<rule>`` elements below it is what others may see of alice from then
+on (``pr:`` is RFC 5025's namespace), until ``alice has no rules``.
 
 Its head says which requirements the scenario holds, in any number of lines below the title::
 

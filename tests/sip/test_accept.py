@@ -29,7 +29,13 @@ class Accepting(TableCase):
             "the other": (b"application/pidf-diff+xml", (DIFF,)),
             "case": (b"Application/PIDF+XML", (FULL,)),
             "spaces": (b" application / pidf+xml ; q=0.5", (FULL,)),
-            "order": (b"application/pidf-diff+xml, application/pidf+xml", (DIFF, FULL)),
+            "both": (b"application/pidf-diff+xml, application/pidf+xml", (DIFF, FULL)),
+            "both, in another order": (
+                b"application/pidf+xml, application/pidf-diff+xml", (DIFF, FULL)),
+            "both, equally": (
+                b"application/pidf+xml;q=0.5, application/pidf-diff+xml;q=0.5", (DIFF, FULL)),
+            "one is named": (b"*/*, application/pidf+xml", (FULL, DIFF)),
+            "the other is named": (b"*/*, application/pidf-diff+xml", (DIFF, FULL)),
             "q": (b"application/pidf-diff+xml;q=0.3, application/pidf+xml", (FULL, DIFF)),
             "all": (b"*/*", (FULL, DIFF)),
             "all of a kind": (b"application/*", (FULL, DIFF)),
@@ -42,7 +48,8 @@ class Accepting(TableCase):
             "a parameter": (b"application/pidf+xml;version=1;q=0.5", (FULL,)),
             "twice": (b"application/pidf+xml, application/pidf+xml;q=0", (FULL,)),
         }
-    )
+    )  # fmt: skip
+    @rfc(5263, "4.3", "the q of Accept decides whether presence is told in parts")
     def test_accept(self, line: bytes, expected: tuple[bytes, ...]) -> None:
         self.assertEqual(accepted(request(line), OFFERED), expected)
 

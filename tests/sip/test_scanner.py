@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 import sys
 from typing import Any
 
@@ -97,6 +98,24 @@ URIS = [
 ]  # fmt: skip
 
 
+PREPARE = """
+from sipproxy.sip import scanner
+scanner.prepare = lambda *_: None
+from sipproxy.sip._scan import prepare
+from sipproxy.sip.parser import CSeq, NameAddr, Request, Response, Uri, Via
+class More(Request):
+    __slots__ = ("more",)
+types, refused = (Via, CSeq, NameAddr, Uri, Request, Response), 0
+for place in range(len(types)):
+    for other in (int, More, 1):
+        try:
+            prepare({}, {}, (*types[:place], other, *types[place + 1 :]))
+        except (AttributeError, ValueError):
+            refused += 1
+prepare({}, {}, types)
+print(refused, "refused, 1 taken")
+"""
+
 SPELT = {b"v": b"Via", b"VIA": b"Via", b"f": b"From", b"l": b"Content-Length"}
 TABLES = (ORDINARY, STRANGE)
 
@@ -107,11 +126,12 @@ def taken_apart(thing: Any) -> Any:
         parts = (thing.raw, thing.scheme, thing.user, thing.password, thing.host, thing.port)
         return (*parts, thing.params, list(thing.params), thing.headers)
     if isinstance(thing, Via):
-        return thing.transport, thing.host, thing.port, list(thing.params.items()), thing.branch
+        parts = (thing.transport, thing.host, thing.port, thing.branch, thing.effective_port)
+        return (*parts, list(thing.params.items()))
     if isinstance(thing, CSeq):
         return thing.number, thing.method
     if isinstance(thing, NameAddr):
-        return thing.display, thing.raw_uri, thing.raw_params
+        return thing.display, thing.raw_uri, thing.raw_params, uri_told(lambda _: thing.uri, b"")
     return thing
 
 
@@ -263,6 +283,25 @@ class MessageTests(SynchronousTestCase):
         for data in several * 100:
             scan_message(data, True)
         self.assertLess(sys.getallocatedblocks() - before, 100)
+
+    def test_every_slot(self) -> None:
+        """Nothing is left out of what the scanner makes: no attribute is missing."""
+        data = replaced(b"", b"X: y")
+        answer = b"SIP/2.0 200 OK\r\n" + data.partition(b"\r\n")[2]
+        for read in (scan_message(data, True), scan_message(answer, True)):
+            assert read is not None
+            made = [read, read.via, read.cseq, read._from, read._from and read._from.uri]
+            for one in filter(None, made):
+                classes = type(one).__mro__[:-1]
+                slots = [name for kind in classes for name in kind.__dict__["__slots__"]]
+                for name in slots:
+                    self.assertTrue(hasattr(one, name), (one, name))
+
+    def test_other_classes(self) -> None:
+        """It makes objects of classes whose slots it knows, and of no others."""
+        run = [sys.executable, "-c", PREPARE]
+        told = subprocess.run(run, capture_output=True, text=True, check=False)
+        self.assertEqual((told.stdout, told.stderr), ("18 refused, 1 taken\n", ""))
 
     def test_wrong_types(self) -> None:
         """It takes octets, and is prepared once."""

@@ -8,6 +8,7 @@ from sipproxy.sip.uri import (
     aor_uri,
     canonical_host,
     equivalent,
+    normal_form,
     parse_uri,
     request_form,
 )
@@ -236,6 +237,8 @@ class EqualityTests(TableCase):
     def test_equivalent(self, a: bytes, b: bytes) -> None:
         self.assertTrue(equivalent(parse_uri(a), parse_uri(b)))
         self.assertTrue(equivalent(parse_uri(b), parse_uri(a)))
+        is_known = not any(name in a + b for name in (b"newparam", b"security"))
+        self.assertEqual(normal_form(parse_uri(a)) == normal_form(parse_uri(b)), is_known)
 
     @rows(
         {
@@ -282,6 +285,7 @@ class EqualityTests(TableCase):
     def test_different(self, a: bytes, b: bytes) -> None:
         self.assertFalse(equivalent(parse_uri(a), parse_uri(b)))
         self.assertFalse(equivalent(parse_uri(b), parse_uri(a)))
+        self.assertNotEqual(normal_form(parse_uri(a)), normal_form(parse_uri(b)))
 
 
 class AddressOfRecordTests(TableCase):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -89,6 +91,30 @@ class VersionTests(SchemaCase):
             database.execute("PRAGMA busy_timeout = 1")
             self.assertRaises(sqlite3.OperationalError, database.execute, "BEGIN IMMEDIATE")
             database.close()
+
+
+class OtherProcessTests(SchemaCase):
+    """``sipctl`` writes to the file while the server has it open."""
+
+    def write_elsewhere(self, key: str) -> None:
+        """Write a value, and close the file, in a process of its own."""
+        text = (
+            "import sqlite3, sys; database = sqlite3.connect(sys.argv[1]);"
+            "database.execute('INSERT INTO state VALUES (?, ?, ?)', ('k', sys.argv[2], b''));"
+            "database.commit(); database.close()"
+        )
+        subprocess.run([sys.executable, "-c", text, str(self.path), key], check=True)
+
+    def test_what_is_written_after_it_is_kept(self) -> None:
+        """Nothing that opens the file beside the server's connection takes its locks away."""
+        with closing(connect(self.path)) as database:
+            database.execute("INSERT INTO state VALUES ('k', 'a', x'')")
+            AccountTable(self.directory)
+            self.write_elsewhere("b")
+            database.execute("INSERT INTO state VALUES ('k', 'c', x'')")
+            self.write_elsewhere("d")
+            found = [key for (key,) in self.execute("SELECT key FROM state ORDER BY key")]
+        self.assertEqual(found, ["a", "b", "c", "d"])
 
 
 class DamageTests(SchemaCase):

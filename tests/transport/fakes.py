@@ -25,6 +25,7 @@ class Surroundings:
     """What a connection needs, and a log of what it told."""
 
     def __init__(self, **limits: Any) -> None:
+        self.tape = None
         self.limits = msgspec.structs.replace(LIMITS, **limits)
         self.clock = Clock()
         self.wheel = Wheel(self._raised)

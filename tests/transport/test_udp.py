@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import gc
 import math
+import select
 import socket
-import struct
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from sipproxy.sip.headers import parse_via
+from sipproxy.transport import udp
+from sipproxy.transport.datagrams import BATCH
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.stun import answer, request
-from sipproxy.transport.udp import BATCH, UdpEndpoint, UdpFlow, is_unreachable
+from sipproxy.transport.udp import UdpEndpoint, UdpFlow
 from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 from tests.transport.sites import FOUR, SIX, SiteCase, has_ipv6, message
@@ -75,37 +78,99 @@ class UnsentTest(TableCase):
             gc.collect()
             gc.disable()
             self.addCleanup(gc.enable)
-            for place in (("127.0.0.1", 0), ("::1", 5060)):
-                endpoint.write(b"x", place)
+            for address in (("127.0.0.1", 0), ("::1", 5060)):
+                UdpFlow(endpoint, address).send(b"x")
             self.assertEqual(gc.collect(), 0)
 
 
-class FullnessTest(TableCase):
-    """How far behind the reader of a socket is."""
+class Readers(Clock):
+    """A reactor that notes who is read."""
 
-    def test_fuller_and_fuller(self) -> None:
-        """The kernel counts what nobody has read; a queue that overflows is about full."""
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as plain,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
-        ):
-            plain.bind((FOUR, 0))
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 50_000)
-            endpoint = UdpEndpoint(plain, SentBy(b"UDP", b"h", 1), Clock())
-            found = [endpoint.fullness]
-            for count in (10, 1000):
-                for _ in range(count):
-                    peer.sendto(b"x" * 500, plain.getsockname())
-                found.append(endpoint.fullness)
-            self.assertEqual(found[0], 0.0)
-            self.assertTrue(0 < found[1] < 0.5, found)
-            self.assertGreater(found[2], 0.9)
+    def __init__(self) -> None:
+        Clock.__init__(self)
+        self.readers: list[Any] = []
+        self.addReader, self.removeReader = self.readers.append, self.readers.remove
 
-    def test_not_told(self) -> None:
-        """A kernel, or a kind of socket, that knows nothing of it."""
-        endpoint = UdpEndpoint(socket.socket(), SentBy(b"UDP", b"h", 1), Clock())
-        endpoint._socket.close()
-        self.assertEqual(endpoint.fullness, 0.0)
+
+class Crowd:
+    """A receiver that keeps the flows by which something came."""
+
+    def __init__(self) -> None:
+        self.flows: list[UdpFlow] = []
+
+    def datagram(self, data: bytes, flow: UdpFlow) -> None:
+        """Note who sent it."""
+        self.flows.append(flow)
+
+    def undeliverable(self, data: bytes) -> None:
+        """Nothing comes back."""
+
+
+class EndpointCase(TableCase):
+    """An endpoint whose reactor is the test."""
+
+    def setUp(self) -> None:
+        self.reactor, self.crowd = Readers(), Crowd()
+        self.plain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.plain.setblocking(False)
+        self.plain.bind((FOUR, 0))
+        self.endpoint = UdpEndpoint(self.plain, SentBy(b"UDP", b"h", 1), self.reactor)
+        self.endpoint.start(self.crowd)
+        self.addCleanup(self.plain.close)
+
+    def hear(self, *peers: socket.socket) -> None:
+        """Have each send a datagram, and read them."""
+        for peer in peers:
+            peer.sendto(b"SIP/2.0", self.plain.getsockname())
+            self.endpoint.doRead()
+
+    def peer(self) -> socket.socket:
+        """Return a socket that sends."""
+        peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(peer.close)
+        peer.bind((FOUR, 0))
+        return peer
+
+
+class FlowsTest(EndpointCase):
+    """Who is known to a socket."""
+
+    def test_one_object(self) -> None:
+        """The same address is the same flow, and is read once."""
+        one, other = self.peer(), self.peer()
+        self.hear(one, other, one)
+        first, second, third = self.crowd.flows
+        self.assertIs(first, third)
+        self.assertEqual(first, UdpFlow(self.endpoint, one.getsockname()))
+        self.assertEqual((second.host, second.port), (FOUR.encode(), other.getsockname()[1]))
+
+    def test_bounded(self) -> None:
+        """However many there are, few are remembered."""
+        self.patch(udp, "FLOWS", 3)
+        peers = [self.peer() for _ in range(10)]
+        self.hear(*peers, *peers)
+        self.assertLessEqual(len(self.endpoint._flows), 3)
+        known = [UdpFlow(self.endpoint, peer.getsockname()) for peer in peers]
+        self.assertEqual(self.crowd.flows, known * 2)
+
+
+class GivenUpTest(EndpointCase):
+    """The reactor gives a reader up whose socket has an error."""
+
+    def test_error(self) -> None:
+        """What it was is read, and so is what comes later."""
+        self.endpoint.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.reactor.readers, [self.endpoint, self.endpoint])
+
+    def test_reactor_stops(self) -> None:
+        self.endpoint.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.reactor.readers, [self.endpoint])
+
+    def test_endpoint_has_stopped(self) -> None:
+        self.endpoint.stop()
+        self.endpoint.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.reactor.readers, [])
+        self.assertEqual(self.endpoint.fileno(), -1)
 
 
 class UdpCase(SiteCase):
@@ -226,25 +291,6 @@ class SixTest(ResponseTest):
         skip = "there is no ::1 on this machine"
 
 
-class UnreachableTest(TableCase):
-    """Which errors say that nobody is there (RFC 5626 §7)."""
-
-    @rows(
-        {
-            "port unreachable": (errno.ECONNREFUSED, 2, True),
-            "host unreachable": (errno.EHOSTUNREACH, 2, True),
-            "over IPv6": (errno.ECONNREFUSED, 3, True),
-            "too large for some link": (errno.EMSGSIZE, 2, False),
-            "too large for our own": (errno.EMSGSIZE, 1, False),
-            "of our own making": (errno.EACCES, 1, False),
-        }
-    )
-    def test_error(self, number: int, origin: int, expected: bool) -> None:
-        error = struct.pack("=IBBBBII", number, origin, 3, 3, 0, 0, 0)
-        self.assertEqual(is_unreachable(error), expected)
-        self.assertFalse(is_unreachable(error[:4]))
-
-
 class KeepAliveTest(UdpCase):
     """RFC 5626 §8, §5.4: STUN on the port of SIP, and who is heard."""
 
@@ -316,9 +362,13 @@ class IcmpTest(UdpCase):
         closed = self.udp(self.address)
         port = closed.getsockname()[1]
         closed.close()
-        self.server.send(self.server.reach(f"sip:{self.written}:{port}"))
+        flow = self.server.reach(f"sip:{self.written}:{port}")
+        self.server.send(flow)
         await self.until(lambda: self.server.told)
         self.assertEqual(self.server.told, ["failed"])
+        waiting = select.poll()
+        waiting.register(flow.endpoint.fileno(), select.POLLIN)
+        self.assertEqual(waiting.poll(0), [])  # else the reactor would turn for nothing
 
     async def test_others_are_not_disturbed(self) -> None:
         """An error belongs to the datagram that it returns, not to the next one sent."""

@@ -9,6 +9,7 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from sipproxy import interfaces
+from sipproxy.interfaces.events import IComposer, IEventPackage
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -161,6 +162,44 @@ class ProxyFactory:
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
+class CompositionFactory:
+    """How presence is composed."""
+
+    name = "composition"
+    provides = IComposer
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the composer."""
+        from sipproxy.presence.composition import Composer
+
+        return Composer()
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class PresenceFactory:
+    """The presence event package."""
+
+    name = "presence"
+    provides = IEventPackage
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Build the package, with the key of before; ValueError where it cannot be used."""
+        from sipproxy.presence.authorization import Authorization
+        from sipproxy.presence.package import KEY, KEY_LENGTH, PresencePackage
+        from sipproxy.presence.transformations import transformed
+        from sipproxy.store.keys import kept_key
+
+        try:
+            key = kept_key(host.config.data / KEY, KEY_LENGTH, host.random)
+        except OSError as error:
+            raise ValueError(f"the key of presence cannot be used: {error}") from None
+        judge = Authorization(host, host.settings.presence, host.wall)
+        return PresencePackage(host, key, host.composer, judge, transformed, host.wall)
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
 class RouterFactory:
     """One of the built-in routers."""
 
@@ -178,6 +217,32 @@ class RouterFactory:
         return getattr(routers, self._kind)(host.core)
 
 
+@implementer(IPlugin, interfaces.IComponentFactory)
+class RegFactory:
+    """The registration package."""
+
+    name = "reg"
+    provides = IEventPackage
+
+    @property
+    def options(self) -> Any:
+        """The class of its options."""
+        from sipproxy.reg.options import RegOptions
+
+        return RegOptions
+
+    def build(self, options: Any, host: Node) -> Any:
+        """Build the package; ValueError where the key of its ids cannot be used."""
+        from sipproxy.reg.package import KEY_LENGTH, RegPackage
+        from sipproxy.store.keys import kept_key
+
+        try:
+            key = kept_key(host.config.data / "reg.key", KEY_LENGTH, host.random)
+        except OSError as error:
+            raise ValueError(f"{error}; the key of its ids") from None
+        return RegPackage(options, host, host.core.gruus, key)
+
+
 registrar = RegistrarFactory()
 publish = PublishFactory()
 subscribe = SubscribeFactory()
@@ -186,6 +251,9 @@ accounts = AccountsFactory()
 documents = DocumentsFactory()
 memory = MemoryFactory()
 proxy = ProxyFactory()
+composition = CompositionFactory()
+presence = PresenceFactory()
 location = RouterFactory("location", "LocationRouter")
 domains = RouterFactory("domains", "DomainsRouter")
 dns = RouterFactory("dns", "DnsRouter")
+reg = RegFactory()

@@ -1,0 +1,245 @@
+"""The presence event package (RFC 3856 §6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from lxml import etree
+from zope.interface import implementer
+
+from sipproxy.events.filters import FilterReader, Filters
+from sipproxy.interfaces.events import (
+    ALLOW,
+    Body,
+    IEventHost,
+    IEventPackage,
+    ISubscription,
+    Publication,
+    Verdict,
+    Watcher,
+)
+from sipproxy.presence.composition import closed_document
+from sipproxy.presence.partial import PIDF_DIFF
+from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
+from sipproxy.presence.publishing import whole_document
+from sipproxy.presence.registration import Services
+from sipproxy.presence.settings import Presence
+from sipproxy.presence.views import PIDF_XML, Showing
+
+if TYPE_CHECKING:
+    from sipproxy.sip.message import Request
+
+KEY = "presence.key"  # in the data directory
+KEY_LENGTH = 32  # bytes
+_LONGEST_SLEEP = 3600.0  # seconds: the wall clock may be set, and appointments go by another one
+
+Transform = Callable[[etree._Element, Any], etree._Element]
+
+
+class Judge(Protocol):
+    """Who decides what a watcher may have."""
+
+    def judge(self, resource: bytes, watcher: Watcher, sphere: bytes | None) -> Verdict:
+        """Return the verdict, while the presentity is in a sphere."""
+
+
+class View(NamedTuple):
+    """What a watcher may see, granted while the presentity was in ``sphere``.
+
+    In another sphere it holds no longer.
+    """
+
+    sphere: bytes | None
+    permissions: Hashable
+
+
+class State:
+    """What is known of a presentity at one moment, and each view of it that somebody has had."""
+
+    __slots__ = (
+        *("_closed_name", "_showings", "_transform", "_unavailable"),
+        *("resource", "root", "sphere"),
+    )
+
+    def __init__(
+        self,
+        resource: bytes,
+        root: etree._Element | None,
+        sphere: bytes | None,
+        closed_name: str,
+        transform: Transform,
+    ) -> None:
+        self.resource = resource
+        self.sphere = sphere
+        self._closed_name = closed_name
+        self._transform = transform
+        self._showings: dict[Hashable, Showing] = {}
+        self._unavailable: Showing | None = None
+        self.root = self.closed() if root is None else root
+
+    def showing(self, permissions: Hashable) -> Showing:
+        """Return what those see who may see this much; they all share it."""
+        found = self._showings.get(permissions)
+        if found is None:
+            shown = self._transform(self.root, permissions)
+            found = self._showings[permissions] = Showing(shown)
+        return found
+
+    def unavailable(self) -> Showing:
+        """Return what is shown to whoever is blocked politely, the same at any time."""
+        if self._unavailable is None:
+            self._unavailable = Showing(self.closed())
+        return self._unavailable
+
+    def closed(self) -> etree._Element:
+        """Return the document of a presentity of whom nothing is known."""
+        return closed_document(self.resource, self._closed_name)
+
+
+@implementer(IEventPackage)
+class PresencePackage:
+    """Presence, composed of what is published and who is registered.
+
+    ``key`` names tuples of ours. ``judge`` decides who may see how much, and ``transform`` makes a
+    document of so much of another. ``wall`` is the time in seconds since 1970.
+    """
+
+    name = b"presence"
+    body_types: Sequence[bytes] = (PIDF_XML, PIDF_DIFF)
+    publication_types: Sequence[bytes] = (PIDF_XML, PIDF_DIFF)
+    default_expires = 3600  # RFC 3856 §6.4
+
+    def __init__(
+        self,
+        host: IEventHost,
+        key: bytes,
+        composer: Any,
+        judge: Judge,
+        transform: Transform,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        settings: Presence = host.settings.presence
+        self.notify_interval = settings.notify_interval  # §6.10
+        self._host = host
+        self._composer = composer
+        self.authorization = judge
+        self._transform = transform
+        self._wall = wall
+        self._services = Services(host, key, self._wall, self._changed)
+        self._shows_registrations = settings.registrations
+        self._reader = Reader(host.identity, settings.document, settings.parts)
+        self._filters = FilterReader(self.name, host.identity, settings.filter_parts)
+        self._moments: dict[bytes, _Moment] = {}
+
+    def exists(self, resource: bytes) -> Any:
+        """Tell whether there is such a user."""
+        return self._host.credentials.known(resource)
+
+    # Watchers
+
+    def sphere(self, resource: bytes) -> bytes | None:
+        """Return what all that is published agrees on; None where it does not (RFC 5025 §3.1.2)."""
+        return spheres_at(self._documents(resource), self._wall())
+
+    def authorize(self, resource: bytes, watcher: Watcher) -> Verdict:
+        """Return what a watcher may have now (RFC 3856 §6.6.2)."""
+        now, documents = self._wall(), self._documents(resource)
+        sphere = spheres_at(documents, now)
+        verdict = self.authorization.judge(resource, watcher, sphere)
+        until, change = verdict.until, spheres_change(documents, now)
+        if change is not None:
+            at = self._host.now() + change - now
+            until = at if until is None else min(until, at)
+        return Verdict(verdict.handling, View(sphere, verdict.view), until)
+
+    def terms(self, request: Request, resource: bytes, earlier: Any) -> Filters | None:
+        """Return the filters that hold after a SUBSCRIBE (RFC 4660); raises `SipError`."""
+        return self._filters.read(request, resource, earlier) if request.body else earlier
+
+    # Publishers
+
+    def check(
+        self, resource: bytes, media_type: bytes, data: bytes, replaced: Publication | None
+    ) -> Document:
+        """Return what a publication says; raises `SipError` 400, 403 or 413."""
+        others = [p.content for p in self._publications(resource) if p is not replaced]
+        known: Document | None = replaced.content if replaced is not None else None
+        if media_type == PIDF_DIFF:
+            before = None if known is None else known.data
+            data = whole_document(data, before, resource, self._host.identity)
+        return self._reader.read(resource, data, self._wall(), others, known)
+
+    def _publications(self, resource: bytes) -> Sequence[Publication]:
+        found: Sequence[Publication] = self._host.notifier.publications(self.name, resource)
+        return found
+
+    def _documents(self, resource: bytes) -> list[Document]:
+        return [publication.content for publication in self._publications(resource)]
+
+    # State
+
+    def compose(self, resource: bytes) -> State:
+        """Return what is known of a presentity now."""
+        publications, now = self._publications(resource), self._wall()
+        services = self._services.of(resource) if self._shows_registrations else []
+        root, until = self._composer.compose(resource, publications, services, now)
+        self._book(resource, until, now)
+        sphere = spheres_at([publication.content for publication in publications], now)
+        self._check_sphere(resource, sphere)
+        return State(resource, root, sphere, self._services.name(resource), self._transform)
+
+    def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
+        """Return what a watcher is told of what it may see: the whole, or what has changed (§6.7).
+
+        One who is blocked politely gets what those see from whom nothing is withheld when nothing
+        is known of the presentity, octet for octet, whatever is (§6.6.2).
+        """
+        verdict = subscription.verdict
+        if verdict.handling != ALLOW:
+            return state.unavailable().tell(subscription, is_full)
+        if verdict.view.sphere != state.sphere:
+            verdict = self.authorize(state.resource, subscription.watcher)
+            if verdict.handling != ALLOW:
+                return None  # the notifier has been asked to judge again, and says what follows
+        return state.showing(verdict.view.permissions).tell(subscription, is_full)
+
+    def _check_sphere(self, resource: bytes, sphere: bytes | None) -> None:
+        """Have watchers judged again who were judged in another sphere (RFC 5025 §3.1.2)."""
+        for subscription in self._host.notifier.subscriptions(self.name, resource):
+            if subscription.verdict.view.sphere != sphere:
+                self._host.notifier.judge(self.name, resource)
+            return  # the oldest was judged when the others were, or before them
+
+    def _book(self, resource: bytes, until: float | None, now: float) -> None:
+        """Compose again when the document says what holds no longer."""
+        moment = self._moments.pop(resource, None)
+        if moment is not None:
+            self._host.forget(moment)
+        if until is not None:
+            moment = self._moments[resource] = _Moment(self, resource)
+            self._host.wake(moment, min(until - now, _LONGEST_SLEEP))
+
+    def arrived(self, resource: bytes) -> None:
+        """The moment has come that a document was good until."""
+        del self._moments[resource]
+        self._changed(resource)
+
+    def _changed(self, resource: bytes) -> None:
+        self._host.notifier.changed(self.name, resource)
+
+
+class _Moment:
+    """When a document has to be composed again."""
+
+    __slots__ = ("_package", "_resource", "booked", "due")
+
+    def __init__(self, package: PresencePackage, resource: bytes) -> None:
+        self._package = package
+        self._resource = resource
+        self.due = self.booked = 0
+
+    def woken(self) -> None:
+        """It has come."""
+        self._package.arrived(self._resource)

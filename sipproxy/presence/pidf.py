@@ -1,0 +1,266 @@
+"""Presence documents as they are published: read, checked, and made ready to compose (RFC 3863)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lxml import etree
+
+from sipproxy.events.xml import read_xml
+from sipproxy.presence.mending import mended, schema
+from sipproxy.presence.namespaces import (
+    CONTACT,
+    PERSON,
+    PIDF,
+    PIDF_NAMESPACE,
+    PRESENCE,
+    SPHERE,
+    TIMED_STATUS,
+    TIMESTAMP,
+    TUPLE,
+    XML,
+)
+from sipproxy.presence.times import read_time, write_time
+from sipproxy.sip.errors import SipError
+from sipproxy.sip.uri import Uri, aor_uri, parse_uri
+
+if TYPE_CHECKING:
+    from sipproxy.transport.identity import Identity
+
+_ids: Any = etree.XPath("//@id | //@xml:id")
+_braced = re.compile(r"\{[^}]*\}")
+_SIP = ("sip:", "sips:", "pres:", "im:")
+
+
+class Sphere:
+    """A sphere that a document gives the person, and from when until when (RFC 4480 §3.11)."""
+
+    __slots__ = ("ends", "starts", "value")
+
+    def __init__(self, value: bytes, starts: float | None, ends: float | None) -> None:
+        self.value = value
+        self.starts = starts
+        self.ends = ends
+
+    def is_at(self, time: float) -> bool:
+        """Tell whether it holds at a time."""
+        return (self.starts is None or self.starts <= time) and (
+            self.ends is None or time < self.ends
+        )
+
+
+class Document:
+    """What one publication says.
+
+    ``root`` is valid, with names that no other publication of its presentity has; it is shared and
+    never edited again. ``data`` is what was published, for patches to apply to (RFC 5264).
+    ``key`` names the publication: what replaces it has the same, a younger one a larger one.
+    ``contacts`` are those of its tuples, as far as they are SIP URIs, None where there is none.
+    ``received`` is when it came, in seconds of the wall clock.
+    """
+
+    __slots__ = (
+        *("contacts", "data", "has_timed", "ids", "key", "persons", "received", "renamed"),
+        *("root", "spheres", "stamps", "tuples"),
+    )
+
+    def __init__(
+        self, root: etree._Element, data: bytes, received: float, key: int, spheres: list[Sphere]
+    ) -> None:
+        self.root = root
+        self.data = data
+        self.received = received
+        self.key = key
+        self.spheres = spheres
+        self.has_timed = (
+            b"timed-status" in data and root.find(f"{TUPLE}/{TIMED_STATUS}") is not None
+        )
+        self.contacts: list[Uri | None] = []
+        self.persons = self.tuples = 0  # how many there are
+        self.ids: frozenset[str] = frozenset()
+        self.renamed: dict[str, str] = {}
+        self.stamps: dict[str, tuple[int, str]] = {}  # given by us, and to what
+
+
+class Reader:
+    """Reads what is published, for presentities of ours.
+
+    A body of more than ``most_bytes``, or with more than ``most_parts`` tuples, persons, devices
+    and notes, is answered 413.
+    """
+
+    def __init__(self, identity: Identity, most_bytes: int, most_parts: int) -> None:
+        self._identity = identity
+        self._most_bytes = most_bytes
+        self._most_parts = most_parts
+        self._keys = 0
+
+    def read(
+        self,
+        resource: bytes,
+        data: bytes,
+        received: float,
+        others: Sequence[Document] = (),
+        replaced: Document | None = None,
+    ) -> Document:
+        """Return a document that is published beside ``others``; raises `SipError`.
+
+        What is published again without a change is what it was.
+        """
+        if replaced is not None and replaced.data == data:
+            return replaced
+        if len(data) > self._most_bytes:
+            raise SipError(413)
+        return self.document(resource, read_xml(data), data, received, others, replaced)
+
+    def document(
+        self,
+        resource: bytes,
+        root: etree._Element,
+        data: bytes,
+        received: float,
+        others: Sequence[Document] = (),
+        replaced: Document | None = None,
+    ) -> Document:
+        """Do what `read` does, for a document of which the root is known; it is ours from now."""
+        self._check_root(resource, root)
+        etree.strip_tags(root, etree.Comment)  # what is said beside the elements obeys no rule
+        spheres = list(_spheres(root)) if b"sphere" in data else []
+        if not schema().validate(root) and not mended(root):
+            raise _malformed(_fault())
+        found = Document(root, data, received, self._key(replaced), spheres)
+        self._take_stock(found, replaced)
+        _name_apart(found, others, replaced)
+        return found
+
+    def _check_root(self, resource: bytes, root: etree._Element) -> None:
+        if root.tag != PRESENCE:
+            raise _malformed(f"its root is not <presence> of {PIDF_NAMESPACE}")
+        if len(root) > self._most_parts:
+            raise SipError(413)
+        canonical = aor_uri(resource).decode("utf-8", "replace")
+        if root.get("entity") != canonical:
+            self._check_entity(resource, root.get("entity"))
+            root.set("entity", canonical)
+
+    def _check_entity(self, resource: bytes, entity: str | None) -> None:
+        """RFC 3863 §4.1.1: it is the presentity's URI, in any of its forms.
+
+        What is said of somebody else is not malformed: it is not for this publisher to say (RFC
+        3903 §14.1), and saying it again would not help, which is what 403 means (RFC 3261 §21.4.4).
+        """
+        if entity is None:
+            raise _malformed("<presence> needs an entity")
+        try:
+            uri = parse_uri(entity.strip().encode())
+        except SipError:
+            raise _malformed("its entity is no URI") from None
+        if not uri.is_sip or self._identity.canonical(uri) != resource:
+            raise SipError(403, "Presence Document Of Somebody Else")
+
+    def _key(self, replaced: Document | None) -> int:
+        if replaced is not None:
+            return replaced.key
+        self._keys += 1
+        return self._keys
+
+    def _take_stock(self, found: Document, replaced: Document | None) -> None:
+        """Note what composition asks for, and give tuples the time of their change."""
+        for element in found.root:
+            if element.tag == TUPLE:
+                if not len(element[0]):
+                    raise _malformed("a <status> is empty")  # RFC 3863 §4.1.3
+                found.tuples += 1
+                found.contacts += _contact(element)
+                if element[-1].tag != TIMESTAMP:
+                    _stamp(element, found, replaced)
+            elif element.tag == PERSON:
+                found.persons += 1
+
+
+def spheres_at(documents: Iterable[Document], time: float) -> bytes | None:
+    """Return the sphere that all documents with one agree on, else None (RFC 5025 §3.1.2)."""
+    values = {s.value for document in documents for s in document.spheres if s.is_at(time)}
+    return values.pop() if len(values) == 1 else None
+
+
+def spheres_change(documents: Iterable[Document], time: float) -> float | None:
+    """Return when a sphere begins or ends next."""
+    spheres = [sphere for document in documents for sphere in document.spheres]
+    moments = (moment for one in spheres for moment in (one.starts, one.ends))
+    return min((m for m in moments if m is not None and m > time), default=None)
+
+
+def _contact(element: etree._Element) -> list[Uri | None]:
+    text = (element.findtext(CONTACT) or "").strip()
+    if not text:
+        return [None]
+    if not text.lower().startswith(_SIP):
+        return []
+    try:
+        return [parse_uri(text.encode())]
+    except SipError:
+        return []
+
+
+def _stamp(element: etree._Element, found: Document, replaced: Document | None) -> None:
+    """Give a tuple that has none the time of its last change (RFC 3863 §4.1.7)."""
+    name, says = element.get("id", ""), hash(etree.tostring(element, with_tail=False))
+    known = replaced.stamps.get(name) if replaced is not None else None
+    time = known[1] if known and known[0] == says else write_time(found.received)
+    found.stamps[name] = says, time
+    etree.SubElement(element, TIMESTAMP).text = time
+
+
+def _spheres(root: etree._Element) -> Iterable[Sphere]:
+    """Return the spheres of the person; one with text, as in the RFC's own example, counts."""
+    for element in root.iterfind(f"{PERSON}/{SPHERE}"):
+        times = read_time(element.get("from")), read_time(element.get("until"))
+        names = [child.tag.rpartition("}")[2] for child in element if isinstance(child.tag, str)]
+        for value in names or [" ".join((element.text or "").split())]:
+            yield Sphere(value.encode(), *times)
+
+
+def _name_apart(found: Document, others: Sequence[Document], replaced: Document | None) -> None:
+    """Rename what has the name of something in another publication (RFC 3863 §4.1.2).
+
+    Many clients give their tuples the same name always. It keeps its new name for as long as its
+    publication lasts, whatever becomes of the other.
+    """
+    own = {str(name).strip() for name in _ids(found.root)}
+    known = replaced.renamed if replaced is not None else {}
+    taken = frozenset().union(*(other.ids for other in others))
+    if known or not taken.isdisjoint(own):
+        for name in own & (taken | known.keys()):
+            found.renamed[name] = known.get(name) or _free(name, own | taken)
+        _rename(found.root, found.renamed)
+        own = {found.renamed.get(name, name) for name in own}
+    found.ids = frozenset(own)
+
+
+def _free(name: str, taken: set[str] | frozenset[str]) -> str:
+    number = 2
+    while f"{name}.{number}" in taken:
+        number += 1
+    return f"{name}.{number}"
+
+
+def _rename(root: etree._Element, names: dict[str, str]) -> None:
+    for element in root.iter():
+        for attribute in ("id", XML + "id"):
+            name = element.get(attribute, "").strip()
+            if name in names and (attribute != "id" or element.tag.startswith(PIDF[:-1])):
+                element.set(attribute, names[name])
+
+
+def _fault() -> str:
+    """Return what the schema's first complaint was, with names as people write them."""
+    log: Any = schema().error_log
+    return _braced.sub("", log[0].message) if len(log) else ""
+
+
+def _malformed(problem: str) -> SipError:
+    text = problem.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")
+    return SipError(400, f"Bad Presence Document: {text[:120]}")
