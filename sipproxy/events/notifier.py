@@ -39,8 +39,8 @@ class Resource:
     """
 
     __slots__ = (
-        *("aor", "contents", "is_composed", "judged", "package", "state", "subscriptions"),
-        "version",
+        *("aor", "contents", "is_composed", "is_stale", "judged", "package", "state"),
+        *("subscriptions", "version"),
     )
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
@@ -51,6 +51,7 @@ class Resource:
         self.state: Any = None
         self.contents = Contents()
         self.version = self.judged = 0
+        self.is_stale = False  # it has changed since it was composed last
 
     def drop(self) -> None:
         """Forget what was composed, and what was made of it."""
@@ -107,6 +108,7 @@ class Notifier:
         if known is not None:
             known.drop()
             known.version += 1
+            known.is_stale = True
             self._changed[known] = None
             self._book()
 
@@ -170,18 +172,19 @@ class Notifier:
             self._drop_states()
 
     def _begin(self, resource: Resource) -> None:
-        """Compose a resource, and begin to tell its watchers.
+        """Begin to tell the watchers of a resource.
 
-        It is composed also where nobody may be told: verdicts may depend on what is known.
+        What has changed is composed, also where nobody may be told: verdicts may depend on it.
         """
-        try:
-            if not resource.is_composed:
+        if resource.is_stale:
+            try:
                 self._compose(resource)
-        except Exception:
-            self.host.log.failure("while {aor} is composed", aor=resource.aor)
+            except Exception:
+                self.host.log.failure("while {aor} is composed", aor=resource.aor)
         self._passes.append(iter(tuple(resource.subscriptions)))
 
     def _compose(self, resource: Resource) -> None:
+        resource.is_stale = False
         resource.state = resource.package.compose(resource.aor)
         resource.is_composed = True
         self._composed[resource] = None

@@ -73,7 +73,7 @@ class Telling:
     @property
     def tells_at(self) -> float | None:
         """When what has changed may be told; None where there is nothing to tell."""
-        return self._earliest() if self.dialog is not None and self.has_news else None
+        return self._earliest() if self.has_news and self.dialog is not None else None
 
     # What the states do
 
