@@ -332,7 +332,7 @@ def _check_numbers(config: Config) -> None:
         ),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
-        "presence": (settings.presence, ["document", "parts"]),
+        "presence": (settings.presence, ["document", "elements"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():

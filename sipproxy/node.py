@@ -103,15 +103,21 @@ class Node:
         self.identity = Identity(settings.domains, settings.aliases, self.listens)
         self.wheel = Wheel(self._raised)
         self.ticker = Ticker(reactor, self.wheel)
-        self.layer = TransactionLayer(
-            self.wheel,
-            timers(TICK, settings.transactions.linger),
-            self._tag,
-            self.identity.sent,
-            settings.limits.transactions,
-        )
+        durations, most = timers(TICK, settings.transactions.linger), settings.limits.transactions
+        own = self.identity.sent
+        self.layer = TransactionLayer(self.wheel, durations, self._tag, own, most)
         self.network = self._connected(network, bound)
-        self.core = Core(
+        self.core = self._shared()
+        self.pressure = self._guarded()
+        self.tape = self._taped()
+        self._furnish(Components(config))
+
+    # Building
+
+    def _shared(self) -> Core:
+        """Return what the parts of the proxy share."""
+        settings = self.settings
+        return Core(
             settings.proxy,
             self.identity,
             self.layer,
@@ -122,11 +128,6 @@ class Node:
             self.random,
             self.ticker.ticks,
         )
-        self.pressure = self._guarded()
-        self.tape = self._taped()
-        self._furnish(Components(config))
-
-    # Building
 
     def _guarded(self) -> Pressure:
         """Have new requests, ticks and next hops pass by what looks after them."""

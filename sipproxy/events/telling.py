@@ -42,7 +42,7 @@ class Telling:
     __slots__ = (
         *("_condition", "_flight", "_full_after", "_is_behind", "_need", "_notifier", "_pace"),
         *("_ready", "_resource", "_told", "_told_at", "dialog", "expires_at", "is_unsure"),
-        *("status", "verdict"),
+        *("sent", "status", "verdict"),
     )
 
     def __init__(
@@ -61,6 +61,7 @@ class Telling:
         self._told = b""  # the entity-tag that was told last
         self._told_at = self._full_after = -NEVER
         self._is_behind = False  # a NOTIFY was refused
+        self.sent = 0  # bodies
         self._condition: Condition | None = None
         self._pace: Pace | None = None
 
@@ -193,6 +194,7 @@ class Telling:
         dialog = self.dialog
         assert dialog is not None
         self._is_behind = False
+        self.sent += content.body is not None
         self._told = content.tag
         self._told_at = now
         if self._pace is not None:

@@ -121,6 +121,7 @@ class ISubscription(Interface):
     accepted = Attribute("tuple of bytes: which of the body types it accepts, preferred first.")
     terms = Attribute("What `IEventPackage.terms` made of the latest SUBSCRIBE with a body.")
     memory = Attribute("The package's own: what this watcher has been told. None at first.")
+    sent = Attribute("int: bodies that were sent so far; what is rendered is sent next, or never.")
     id = Attribute("bytes: names it for as long as it lasts, unique on this server; a token.")
     status = Attribute('bytes: "pending", "active", "waiting" or "terminated" (RFC 3857 §4.7.1).')
     event = Attribute("bytes: why it has this status, as `ISubscriptionListener.moved` was told.")

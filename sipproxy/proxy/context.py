@@ -61,8 +61,8 @@ class ResponseContext:
         self._request: Request | None = request
         self._server: ServerTransaction | None = server
         self._pending = branches
-        self._clients: list[ClientTransaction] = []
-        self._finals: list[Response] = []
+        self._clients: tuple[ClientTransaction, ...] = ()
+        self._finals: tuple[Response, ...] = ()
         self._own_status: int | None = None
 
     @property
@@ -75,7 +75,7 @@ class ResponseContext:
     def sent(self, client: ClientTransaction) -> None:
         """A branch was started."""
         if not self.is_over:
-            self._clients.append(client)
+            self._clients = (*self._clients, client)
 
     def answered(self, response: Response, client: ClientTransaction) -> None:
         """A branch has a response; provisional ones stay here (RFC 4320 §4.1)."""
@@ -93,7 +93,7 @@ class ResponseContext:
         elif response.status == 430:  # no endpoint knows of flows (RFC 5626 §11.5)
             self._branch_ended(480)
         else:
-            self._finals.append(response)
+            self._finals = (*self._finals, response)
             self._branch_ended()
 
     def timed_out(self, client: ClientTransaction) -> None:
@@ -136,7 +136,7 @@ class ResponseContext:
     def _finish(self, answer: Response | int) -> None:
         request, server = self._request, self._server
         self._request = self._server = None
-        self._clients, self._finals = [], []
+        self._clients = self._finals = ()
         self._upstream.forget(self)
         if request is None or server is None:
             return

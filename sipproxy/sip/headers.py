@@ -72,14 +72,16 @@ def parse_via(value: bytes) -> Via:
 
 
 def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
-    """Return a topmost Via value with what the transport saw of its sender.
+    """Return a topmost Via value, or a line of it alone, with what the transport saw of its sender.
 
     ``received`` is added where the sent-by is another (RFC 3261 §18.2.1) and always beside an
     ``rport``, which gets the source port (RFC 3581 §4). ``host`` is written without brackets.
     """
     wants_port = b"rport" in via.params
     if wants_port and b'"' not in value and b"received" not in via.params:
-        return _rport.sub(b"", value, 1) + b";rport=%d;received=%s" % (port, host)
+        usual = (value + b";").replace(b";rport;", b";", 1)
+        if len(usual) < len(value):
+            return usual + b"rport=%d;received=%s" % (port, host)
     if wants_port or b"received" in via.params:
         sent, *params = split_quoted(value, b";")
         # What a sender claims of itself does not count.
@@ -93,8 +95,6 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
 
 
 _STAMPED = (b"received", b"rport")
-# It begins with the semicolon: white space before it would be scanned again and again.
-_rport = re.compile(rb";\s*rport(?:\s*=[^;]*)?\s*(?=;|\Z)", re.I)
 
 
 class NameAddr:

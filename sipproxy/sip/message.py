@@ -134,14 +134,16 @@ class Message:
         known = name.lower()
         self.names.insert(index, known)
         self.lines.insert(index, name + b": " + value)
-        self._edited(known)
+        if known in _PARSED:
+            self._edited(known)
 
     def append(self, name: bytes, value: bytes) -> None:
         """Put a new header line after all others."""
         known = name.lower()
         self.names.append(known)
         self.lines.append(name + b": " + value)
-        self._edited(known)
+        if known in _PARSED:
+            self._edited(known)
 
     def push(self, name: bytes, value: bytes) -> None:
         """Put a new header line before the first of its name, or before all others."""
@@ -177,14 +179,11 @@ class Message:
             del self.names[index], self.lines[index]
         self._edited(name)
 
-    def _first(self, name: bytes) -> tuple[int, bytes, bytes, bytes]:
-        """Return where a header's first line is, its name, first value, and what comes after."""
-        index = self.names.index(name)
+    def _first(self, index: int) -> tuple[bytes, bytes, bytes]:
+        """Return the name on a header line, its first value, and what comes after."""
         written, _, value = self.lines[index].partition(b":")
-        if b"," not in value:
-            return index, written.rstrip(), unfold(value).strip(), b""
         first, *others = split_values(unfold(value))
-        return index, written.rstrip(), first, b", " + b", ".join(others) if others else b""
+        return written.rstrip(), first, b"".join(b", " + other for other in others)
 
     def _edited(self, name: bytes) -> None:
         if name in _PARSED:
@@ -192,7 +191,7 @@ class Message:
 
     def encode(self) -> bytes:
         """Return the octets to send."""
-        return b"\r\n".join((self.start, *self.lines, b"", self.body))
+        return b"\r\n".join([self.start, *self.lines, b"", self.body])
 
 
 class Request(Message):
@@ -256,10 +255,14 @@ class Request(Message):
         ``via`` keeps what the sender wrote: responses are routed by both.
         """
         via = self.via
-        index, written, value, others = self._first(b"via")
-        stamped = stamp_via(value, via, host, port)
-        if stamped is not value:
-            self.lines[index] = written + b": " + stamped + others
+        index = self.names.index(b"via")
+        line = self.lines[index]
+        if b"," in line or b"\n" in line:
+            written, value, others = self._first(index)
+            line = written + b": " + stamp_via(value, via, host, port) + others
+        else:
+            line = stamp_via(line, via, host, port)
+        self.lines[index] = line
 
     @property
     def max_forwards(self) -> int | None:

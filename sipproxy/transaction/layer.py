@@ -65,6 +65,8 @@ class TransactionLayer:
         self._servers: dict[Hashable, ServerTransaction] = {}
         self._clients: dict[tuple[bytes, bytes], ClientTransaction] = {}
         self._claimed: dict[Hashable, ServerTransaction] = {}
+        # Bound once: each transaction that lingers would keep an object of its own for it.
+        self._ended_server, self._ended_client = self._forget_server, self._forget_client
 
     def __len__(self) -> int:
         return len(self._servers) + len(self._clients)
@@ -172,7 +174,7 @@ class TransactionLayer:
         if after:
             self._turn_away(request, path, after)
             return
-        server = machine(key, request, flow, path, self.timers, self.wheel, self._forget_server)
+        server = machine(key, request, flow, path, self.timers, self.wheel, self._ended_server)
         server.start()
         self._servers[key] = server
         self.user.received(request, server)
@@ -192,7 +194,7 @@ class TransactionLayer:
             return self.send_octets(request.method, request.encode(), branch, flow, user)
         key = (branch, b"INVITE")
         client = InviteClient(
-            key, request.encode(), flow, user, self.timers, self.wheel, self._forget_client
+            key, request.encode(), flow, user, self.timers, self.wheel, self._ended_client
         )
         self._clients[key] = client
         client.invite(request)
@@ -203,9 +205,7 @@ class TransactionLayer:
     ) -> ClientTransaction:
         """Send what is no INVITE, as it goes over the wire."""
         key = (branch, method)
-        client = NonInviteClient(
-            key, data, flow, user, self.timers, self.wheel, self._forget_client
-        )
+        client = NonInviteClient(key, data, flow, user, self.timers, self.wheel, self._ended_client)
         self._clients[key] = client
         client.start()
         return client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,7 +34,8 @@ class Wheel:
 
     def __init__(self, raised: Callable[[Sleeper], None]) -> None:
         self.now = 1
-        self._slots: dict[int, dict[Sleeper, None]] = {}  # dicts keep the order
+        # dicts keep the order
+        self._slots: defaultdict[int, dict[Sleeper, None]] = defaultdict(dict)
         self._raised = raised
 
     def __len__(self) -> int:
@@ -45,21 +47,14 @@ class Wheel:
         if not 0 < sleeper.booked <= due:
             if sleeper.booked:
                 self._cross_out(sleeper)
-            self._book(sleeper, due)
+            sleeper.booked = due
+            self._slots[due][sleeper] = None
 
     def forget(self, sleeper: Sleeper) -> None:
         """Drop a sleeper and its appointment at once; it may have none."""
         sleeper.due = 0
         if sleeper.booked:
             self._cross_out(sleeper)
-
-    def _book(self, sleeper: Sleeper, tick: int) -> None:
-        sleeper.booked = tick
-        slot = self._slots.get(tick)
-        if slot is None:
-            self._slots[tick] = {sleeper: None}
-        else:
-            slot[sleeper] = None
 
     def _cross_out(self, sleeper: Sleeper) -> None:
         slot = self._slots.get(sleeper.booked)  # none while its turn is on
@@ -79,7 +74,8 @@ class Wheel:
 
     def _arrive(self, sleeper: Sleeper, now: int) -> None:
         if sleeper.due > now:
-            self._book(sleeper, sleeper.due)
+            sleeper.booked = sleeper.due
+            self._slots[sleeper.due][sleeper] = None
         elif sleeper.due == now:
             sleeper.due = 0
             try:

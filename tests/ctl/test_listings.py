@@ -104,7 +104,7 @@ class Listings(WithCommand):
             "bytes": 5,
             "expires": 500,
             "stale": False,
-            "from": None,  # what comes by UDP has nothing that could close
+            "from": "UDP 192.0.2.2:5060",
         }
         self.assertEqual(row, expected)
         self.assertEqual(self.rows("publications", "alice@example.test"), [])
