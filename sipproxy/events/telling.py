@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sipproxy.sip.message import Response
 
 PENDING, ACTIVE, WAITING, TERMINATED = b"pending", b"active", b"waiting", b"terminated"
-NOTHING, CHANGE, FULL = range(3)  # what there is to tell
 NEVER = float("inf")
 
 
@@ -40,8 +39,8 @@ class Telling:
     """
 
     __slots__ = (
-        *("_condition", "_flight", "_full_after", "_is_behind", "_need", "_notifier", "_pace"),
-        *("_ready", "_resource", "_told", "_told_at", "dialog", "expires_at", "is_unsure"),
+        *("_condition", "_flight", "_full_after", "_is_behind", "_judged", "_must", "_notifier"),
+        *("_pace", "_ready", "_resource", "_shown", "_told", "_told_at", "dialog", "expires_at"),
         *("sent", "status", "verdict"),
     )
 
@@ -54,8 +53,9 @@ class Telling:
         self.verdict = verdict
         self.status = PENDING if verdict.handling == CONFIRM else ACTIVE
         self.expires_at = notifier.host.now()
-        self.is_unsure = False  # the verdict is to be asked for before anything else is told
-        self._need = NOTHING
+        self._judged = resource.judged
+        self._shown = 0  # the version that was rendered last
+        self._must = False  # it is to be told, whether it has changed or not
         self._flight: Flight | None = None
         self._ready: Content | None = None  # rendered before it was known that it is to be told
         self._told = b""  # the entity-tag that was told last
@@ -73,7 +73,7 @@ class Telling:
     @property
     def tells_at(self) -> float | None:
         """When what has changed may be told; None where there is nothing to tell."""
-        return self._earliest() if self._need and self.dialog is not None else None
+        return self._earliest() if self.has_news and self.dialog is not None else None
 
     # What the states do
 
@@ -97,6 +97,17 @@ class Telling:
         """The watcher has shown that it is there."""
         raise NotImplementedError
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the verdict is to be asked for before anything else is told."""
+        return self._judged != self._resource.judged
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to tell."""
+        is_new = self.status == ACTIVE and self._shown != self._resource.version
+        return self._must or is_new or self._is_due()
+
     # What the watcher wishes
 
     def agree(self, rates: Rates) -> None:
@@ -119,36 +130,29 @@ class Telling:
         if self._condition is None or self.is_unsure:
             return False
         tag = self._told
-        if self._need or self._is_behind:
+        if self.has_news or self._is_behind:
             self._ready = self._rendered(is_full=True) or EMPTY
             tag = self._ready.tag
         return self._condition.holds(tag)
 
     # Sending
 
-    def mark(self) -> bool:
-        """Note that the resource has changed; tell whether this is to be flushed."""
-        if self.status != ACTIVE or self._need:
-            return False
-        self._need = CHANGE
-        return self._flight is None
-
     def flush(self) -> None:
         """Tell what there is to tell, unless a NOTIFY is unanswered or it is too soon."""
         if self.is_unsure:
             self.judge()
-        if not self._need or self._flight is not None or self.dialog is None:
+        if self._flight is not None or self.dialog is None or not self.has_news:
             return
         now = self._notifier.host.now()
         if self._earliest() > now:
             self.sleep(now)
             return
-        is_full = self._need == FULL or self._is_behind
-        self._need = NOTHING
+        is_full = self._must or self._is_behind or self._is_due()
+        self._must = False
         content = self._rendered(is_full)
         if is_full:
-            content = content or EMPTY
-        if content is not None and (is_full or content.tag != self._told):
+            self._tell(content or EMPTY, now)
+        elif content is not None and content.tag != self._told:
             self._tell(content, now)
         if self._pace is not None:
             self.sleep(now)
@@ -166,7 +170,7 @@ class Telling:
     def _tell_all(self, now: float) -> None:
         """Tell the whole state now, whatever was under way."""
         self._abandon()
-        self._need = NOTHING
+        self._must = False
         self._full_after = -NEVER
         self._notify(self._whole(), now)
         self.sleep(now)
@@ -181,7 +185,7 @@ class Telling:
 
     def _hang_up(self, dialog: Dialog) -> None:
         self._abandon()
-        self._need = NOTHING
+        self._must = False
         dialog.close()
         self._notifier.hang_up(dialog)
 
@@ -212,6 +216,7 @@ class Telling:
 
     def _rendered(self, is_full: bool) -> Content | None:
         """Return what the watcher is told; nothing while it has no permission."""
+        self._shown = self._resource.version
         return EMPTY if self.verdict.handling <= CONFIRM else self.show(is_full)
 
     def _whole(self) -> Content:
@@ -231,10 +236,13 @@ class Telling:
 
     def _latest(self) -> float:
         """Return when something is to be told though nothing has changed (RFC 6446 §6.2)."""
-        if self._pace is None or self.status != ACTIVE or self._flight is not None:
+        if self._pace is None or self.status != ACTIVE:
             return NEVER
         latest = self._pace.latest
         return NEVER if latest is None else latest
+
+    def _is_due(self) -> bool:
+        return self._pace is not None and self._latest() <= self._notifier.host.now()
 
     # ClientUser
 
@@ -249,7 +257,7 @@ class Telling:
             self.lose()
         else:
             self._refused(response)
-        if self._need:
+        if self.has_news:
             self.flush()
         elif self._pace is not None:
             self.sleep(self._notifier.host.now())
@@ -283,7 +291,7 @@ class Telling:
         self._is_behind = True
         seconds = retry_after(response)
         if seconds:
-            self._need = FULL
+            self._must = True
             self._full_after = self._notifier.host.now() + seconds
         if self.dialog is not None:
             self.dialog.way = None

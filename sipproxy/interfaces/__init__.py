@@ -194,7 +194,7 @@ class IHost(Interface):
 class IRequestHandler(Interface):
     """Answers requests for our domains: a registrar, a bot, a gateway."""
 
-    methods = Attribute("frozenset of bytes: the methods it answers, for Allow.")
+    methods = Attribute("frozenset of bytes: the methods it answers: for others it is not asked.")
 
     def claims(request: Request) -> bool:
         """Tell whether this handler answers the request; by method, package or user."""

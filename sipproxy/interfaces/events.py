@@ -206,6 +206,13 @@ class INotifier(Interface):
     def judge(package: bytes, resource: bytes) -> None:
         """What watchers of a resource may have is to be asked again; they are told what follows."""
 
+    def end(package: bytes, resource: bytes, reason: bytes, retry_after: int | None = None) -> None:
+        """End the subscriptions to a resource for a reason of RFC 6665 §4.1.3.
+
+        Such as ``noresource`` where it is no more, ``deactivated`` where watchers are to come back
+        at once, ``probation`` where after so many seconds.
+        """
+
     def subscriptions(package: bytes, resource: bytes) -> Sequence[ISubscription]:
         """Return the subscriptions to a resource, pending ones too."""
 
