@@ -82,7 +82,7 @@ class BindingsFactory:
         """Build the table."""
         from sipproxy.registrar.location import LocationTable
 
-        return LocationTable(host)
+        return LocationTable(host, host.network)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
