@@ -26,12 +26,13 @@ class Dialog:
 
     ``tag`` is ours. ``flow`` is how the subscriber came, where requests have to go that way; else
     they go to ``target`` past ``routes``. ``way`` is how they went last, with all that is the same
-    in each. Raises `SipError` 400 for a request that makes no dialog.
+    in each. ``is_proven``: a request of ours was answered there. Raises `SipError` 400 for a
+    request that makes no dialog.
     """
 
     __slots__ = (
-        *("call_id", "contact", "cseq", "event", "flow", "is_lost", "local", "remote"),
-        *("remote_cseq", "remote_tag", "routes", "tag", "target", "way"),
+        *("call_id", "contact", "cseq", "event", "flow", "is_lost", "is_proven", "local"),
+        *("remote", "remote_cseq", "remote_tag", "routes", "tag", "target", "way"),
     )
 
     def __init__(
@@ -52,6 +53,7 @@ class Dialog:
         self.contact = local_target(request, contact, flow, tag)
         self.flow: Flow | None = None
         self.is_lost = False  # its flow has closed, and there is no other way
+        self.is_proven = False
         self.way: Way | None = None
         self.target = b""
         self._turn(request, contact.uri, flow, identity)
@@ -91,14 +93,26 @@ class Dialog:
             return
         self.target = request_form(contact.uri)
         self.way = None
+        self.is_proven = self.is_proven and self.flow is not None
+
+    def by_connection(self) -> bool:
+        """Have the last request go by TCP, and by nothing else; False where routes say how."""
+        if self.routes:
+            return False
+        self.flow = self.way = None
+        uri = parse_uri(self.target)
+        if not is_sips(self.target) and b"transport" not in uri.params:
+            self.target += b";transport=tcp"
+        return is_sips(self.target) or parse_uri(self.target).params[b"transport"] != b"udp"
 
     def _turn(self, request: Request, target: Uri, flow: Flow, identity: Identity) -> None:
-        form = request_form(target)
+        form, before = request_form(target), (_place(self.flow), self.target)
         by_flow = not self.routes and is_by_flow(request, target, flow, identity)
         if is_sips(form) and not is_secure(flow):
             by_flow = False
         self.flow = flow if by_flow else None
         self.target = form
+        self.is_proven = self.is_proven and before == (_place(self.flow), form)
         self.way = None
         self.is_lost = False
 
@@ -146,6 +160,10 @@ def local_target(request: Request, contact: NameAddr, flow: Flow, tag: bytes) ->
         return b"<sips:%b%b@%b:%d;gr>" % (MARK, tag, our.host, our.port)
     way = b"" if transport == b"udp" else b";transport=" + transport
     return b"<sip:%b%b@%b:%d%b;gr>" % (MARK, tag, our.host, our.port, way)
+
+
+def _place(flow: Flow | None) -> tuple[bytes, int] | None:
+    return None if flow is None else (flow.host, flow.port)
 
 
 def _routes(request: Request) -> list[bytes]:

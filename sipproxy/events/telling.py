@@ -187,6 +187,8 @@ class Telling:
         assert dialog is not None
         self._hang_up(dialog)
         content = self._whole() if shows_state and status == ACTIVE else EMPTY
+        if self._notifier.post.withholds(dialog, content) and not dialog.by_connection():
+            content = EMPTY
         self._notifier.post.send(dialog, state, content, NOBODY)
 
     def _hang_up(self, dialog: Dialog) -> None:
@@ -204,9 +206,11 @@ class Telling:
         dialog = self.dialog
         assert dialog is not None
         self._is_behind = False
+        if is_withheld := self._notifier.post.withholds(dialog, content):
+            content, self._need = EMPTY, FULL  # it follows the answer
         self.sent += content.body is not None
         self._told = content.tag
-        self._told_at = now
+        self._told_at = -NEVER if is_withheld else now
         if self._pace is not None:
             self._pace.sent(now)
         self._flight, flight = _LEAVING, None
@@ -260,6 +264,8 @@ class Telling:
         if response.status < 200 or not self._is_current(flight):
             return
         self._flight = None
+        if self.dialog is not None:
+            self.dialog.is_proven = True
         if response.status < 300:
             self._accepted(response)
         elif is_end(response):

@@ -10,6 +10,8 @@ AGENT = (
     + """
 [auth]
 required = false
+[limits]
+source_rate = 0
 [events]
 packages = ["presence", "reg"]
 {events}
