@@ -209,10 +209,12 @@ class Telling:
         self._told_at = now
         if self._pace is not None:
             self._pace.sent(now)
-        self._flight = _LEAVING
-        flight = self._notifier.post.send(dialog, self._state(now), content, self)
-        if self._flight is _LEAVING:
-            self._flight = flight
+        self._flight, flight = _LEAVING, None
+        try:
+            flight = self._notifier.post.send(dialog, self._state(now), content, self)
+        finally:
+            if self._flight is _LEAVING:  # nothing was heard of it yet
+                self._flight = flight
 
     def _state(self, now: float) -> bytes:
         """Return Subscription-State with the time that is left (§4.2.2)."""

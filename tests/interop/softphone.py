@@ -55,7 +55,7 @@ def _modules(installed: str) -> Path:
 
 
 class Softphone(Process):
-    """A user with a baresip whose one contact is ``peer``; with presence it watches, and is seen."""
+    """A user with a baresip whose one contact is ``peer``; with ``presence`` they are watched."""
 
     def __init__(
         self,
