@@ -28,14 +28,12 @@ class Told:
     """What the subscriber to watcher information knows: the memory of its subscription.
 
     ``known`` are the watchers by id, with the state that the subscriber was told last; ``moved``
-    those that have moved since, of whatever state they are by now. ``version`` is that of the
-    document that was sent last.
+    those that have moved since, of whatever state they are by now.
     """
 
-    __slots__ = ("_sum", "known", "moved", "version")
+    __slots__ = ("_sum", "known", "moved")
 
-    def __init__(self, version: int = -1) -> None:
-        self.version = version
+    def __init__(self) -> None:
         self.known: dict[bytes, tuple[bytes, bytes]] = {}
         self.moved: dict[bytes, ISubscription] = {}
         self._sum = 0  # of the digests of what is known, in whatever order it was told
@@ -55,7 +53,7 @@ class Told:
 
         Those who have ended meanwhile are told once more, as they would have been anyway.
         """
-        fresh = Told(self.version)
+        fresh = Told()
         ended = [watcher for watcher in self.moved.values() if watcher.status == TERMINATED]
         for watcher in ended:
             fresh._learn(watcher.id, self.known[watcher.id])
@@ -97,7 +95,7 @@ def _digest(*facts: bytes) -> int:
 
 
 def document(
-    told: Told,
+    version: int,
     is_full: bool,
     resource: bytes,
     package: bytes,
@@ -106,7 +104,7 @@ def document(
 ) -> bytes:
     """Return the document about some watchers of a resource (RFC 3858 §3)."""
     root = etree.Element(_ROOT, nsmap={None: NAMESPACE})  # type: ignore[dict-item]
-    root.set("version", str(told.version))
+    root.set("version", str(version))
     root.set("state", "full" if is_full else "partial")
     every = etree.SubElement(root, _LIST)
     every.set("resource", xml_uri(aor_uri(resource)))

@@ -112,10 +112,9 @@ class WatcherInformation:
             self._host.notifier.changed(self.name, state)
         if not watchers and not is_full:
             return None
-        memory.version += 1
         subscription.memory = memory
         about = (state, self._base.name, watchers, self._host.now())
-        return Body(MEDIA_TYPE, document(memory, is_full, *about), memory.tag)
+        return Body(MEDIA_TYPE, document(subscription.sent, is_full, *about), memory.tag)
 
     def _shown(self, resource: bytes, view: bytes | None) -> Sequence[ISubscription]:
         """Return the watchers of a view; of too many, those first who wait for a decision."""

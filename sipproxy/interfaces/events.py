@@ -121,6 +121,7 @@ class ISubscription(Interface):
     accepted = Attribute("tuple of bytes: which of the body types it accepts, preferred first.")
     terms = Attribute("What `IEventPackage.terms` made of the latest SUBSCRIBE with a body.")
     memory = Attribute("The package's own: what this watcher has been told. None at first.")
+    sent = Attribute("int: bodies that were sent so far; what is rendered is sent next, or never.")
     id = Attribute("bytes: names it for as long as it lasts, unique on this server; a token.")
     status = Attribute('bytes: "pending", "active", "waiting" or "terminated" (RFC 3857 §4.7.1).')
     event = Attribute("bytes: why it has this status, as `ISubscriptionListener.moved` was told.")
@@ -166,6 +167,8 @@ class IEventPackage(Interface):
         ``is_full`` asks for the whole of it, as the answer to a SUBSCRIBE has to be (RFC 6665
         §5.3.2); else what has changed since ``subscription.memory`` will do. Bodies are shared by
         subscriptions of one view wherever possible. Never asked while the verdict is `CONFIRM`.
+        What is rendered is not always sent, for a watcher may have said that it knows (RFC 5839):
+        then ``memory`` is what it was before, so put another object there and do not edit it.
         """
 
 
@@ -204,6 +207,13 @@ class INotifier(Interface):
 
     def judge(package: bytes, resource: bytes) -> None:
         """What watchers of a resource may have is to be asked again; they are told what follows."""
+
+    def end(package: bytes, resource: bytes, reason: bytes, retry_after: int | None = None) -> None:
+        """End the subscriptions to a resource for a reason of RFC 6665 §4.1.3.
+
+        Such as ``noresource`` where it is no more, ``deactivated`` where watchers are to come back
+        at once, ``probation`` where after so many seconds.
+        """
 
     def subscriptions(package: bytes, resource: bytes) -> Sequence[ISubscription]:
         """Return the subscriptions to a resource, pending ones too."""

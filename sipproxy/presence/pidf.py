@@ -119,14 +119,13 @@ class Document:
 class Reader:
     """Reads what is published, for presentities of ours.
 
-    A body of more than ``most_bytes``, or with more than ``most_parts`` tuples, persons, devices
-    and notes, is answered 413.
+    A body of more than ``most_bytes``, or with more than ``most_elements``, is answered 413.
     """
 
-    def __init__(self, identity: Identity, most_bytes: int, most_parts: int) -> None:
+    def __init__(self, identity: Identity, most_bytes: int, most_elements: int) -> None:
         self._identity = identity
         self._most_bytes = most_bytes
-        self._most_parts = most_parts
+        self._most_elements = most_elements
         self._keys = 0
 
     def read(
@@ -143,20 +142,8 @@ class Reader:
         """
         if replaced is not None and replaced.data == data:
             return replaced
-        if len(data) > self._most_bytes:
-            raise SipError(413)
-        return self.document(resource, read_xml(data), data, received, others, replaced)
-
-    def document(
-        self,
-        resource: bytes,
-        root: etree._Element,
-        data: bytes,
-        received: float,
-        others: Sequence[Document] = (),
-        replaced: Document | None = None,
-    ) -> Document:
-        """Do what `read` does, for a document of which the root is known; it is ours from now."""
+        self.check_size(data)
+        root = read_xml(data)
         self._check_root(resource, root)
         if b"<!--" in data:
             etree.strip_tags(root, etree.Comment)  # what they say obeys no rule
@@ -168,11 +155,15 @@ class Reader:
         _name_apart(found, others, replaced)
         return found
 
+    def check_size(self, data: bytes) -> None:
+        """Raise `SipError` 413 for a body that is too large to be looked at."""
+        elements = data.count(b"<") - data.count(b"</")
+        if len(data) > self._most_bytes or elements > self._most_elements:
+            raise SipError(413)
+
     def _check_root(self, resource: bytes, root: etree._Element) -> None:
         if root.tag != PRESENCE:
             raise _malformed(f"its root is not <presence> of {PIDF_NAMESPACE}")
-        if len(root) > self._most_parts:
-            raise SipError(413)
         canonical = aor_uri(resource).decode("utf-8", "replace")
         if root.get("entity") != canonical:
             self._check_entity(resource, root.get("entity"))

@@ -116,13 +116,14 @@ class RegPackage:
         memory: Told | None = subscription.memory
         told = memory or Told()
         is_full = is_full or memory is None
-        shown = contacts if is_full else told.changed(contacts)
-        shown = shown + told.over(contacts, now)
-        if not shown and not is_full:
+        shown, over = contacts if is_full else told.changed(contacts), told.over(contacts, now)
+        if not is_full and not shown and not over:
             return None
-        subscription.memory = told = told.renewed(contacts)
-        name = self._id(b"registration", aor)
-        return Body(MEDIA_TYPE, document(told, is_full, aor, name, shown, now), told.tag)
+        subscription.memory = told = Told(contacts)
+        status = "active" if contacts else "terminated" if over else "init"  # §4.7.1
+        about = (aor, self._id(b"registration", aor), status)
+        data = document(subscription.sent, is_full, about, [*shown, *over], now)
+        return Body(MEDIA_TYPE, data, told.tag)
 
     # Ids (§5.1)
 

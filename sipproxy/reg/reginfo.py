@@ -71,21 +71,14 @@ class Told:
     """What a watcher knows: the memory of its subscription.
 
     ``known`` are the contacts by id as they were told last; ``ended`` those of them that have ended
-    since, with their last bindings and why. ``version`` is that of the document sent last.
+    since, with their last bindings and why.
     """
 
-    __slots__ = ("ended", "known", "version")
+    __slots__ = ("ended", "known")
 
-    def __init__(self, version: int = -1) -> None:
-        self.version = version
-        self.known: dict[bytes, Contact] = {}
+    def __init__(self, contacts: Sequence[Contact] = ()) -> None:
+        self.known = {contact.name: contact for contact in contacts}
         self.ended: dict[bytes, tuple[Binding, Ending]] = {}
-
-    def renewed(self, contacts: Sequence[Contact]) -> Told:
-        """Return the memory of one who knows these contacts."""
-        told = Told(self.version + 1)
-        told.known = {contact.name: contact for contact in contacts}
-        return told
 
     def changed(self, contacts: Sequence[Contact]) -> list[Contact]:
         """Return those of the contacts of which the watcher knows something else, or nothing."""
@@ -111,26 +104,27 @@ def _why(binding: Binding, now: float) -> tuple[Binding, Ending]:
 
 
 def document(
-    told: Told, is_full: bool, aor: bytes, name: bytes, contacts: Sequence[Contact], now: float
+    version: int,
+    is_full: bool,
+    registration: tuple[bytes, bytes, str],
+    contacts: Sequence[Contact],
+    now: float,
 ) -> bytes:
-    """Return the document about some contacts of an address-of-record (§5.1)."""
+    """Return the document about a registration and some of its contacts (§5.1).
+
+    A registration is an address-of-record, its id and its state.
+    """
+    aor, name, state = registration
     root = etree.Element(_ROOT, nsmap=_PREFIXES)  # type: ignore[arg-type]
-    root.set("version", str(told.version))
+    root.set("version", str(version))
     root.set("state", "full" if is_full else "partial")
-    registration = etree.SubElement(root, _REGISTRATION)
-    registration.set("aor", xml_uri(aor_uri(aor)))
-    registration.set("id", name.decode())
-    registration.set("state", _state(told, contacts))
+    element = etree.SubElement(root, _REGISTRATION)
+    element.set("aor", xml_uri(aor_uri(aor)))
+    element.set("id", name.decode())
+    element.set("state", state)
     for contact in contacts:
-        _add(registration, contact, now)
+        _add(element, contact, now)
     return write_xml(root)
-
-
-def _state(told: Told, contacts: Sequence[Contact]) -> str:
-    """Return the state of a registration (§4.7.1); from terminated to init is never told."""
-    if told.known:
-        return "active"
-    return "terminated" if contacts else "init"
 
 
 def _add(registration: etree._Element, contact: Contact, now: float) -> None:

@@ -50,6 +50,7 @@ class Subscription:
         self.id = name
         self.verdict = Verdict(ALLOW)
         self.memory: Any = None
+        self.sent = 0
         self.status, self.event = b"init", b""
         self.began_at = began_at
         self.expires_at = began_at + 3600
@@ -187,6 +188,7 @@ class Subscriber:
         assert body.media_type == self._package.body_types[0]
         document = assert_valid(body.data)
         assert document.get("version") == str(len(self.read)), document.get("version")
+        self.subscription.sent += 1
         self.read.append(document)
         self.tag = body.tag
         self._apply(document)
