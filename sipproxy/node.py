@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -251,7 +250,8 @@ class Node:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
         via = request.value(b"via") or b""
         text = via + b"\0" + (request.value(b"call-id") or b"")
-        return hmac.digest(self._tag_key, text, hashlib.sha256)[:8].hex().encode()
+        digest = hashlib.blake2b(text, key=self._tag_key, digest_size=8)
+        return digest.hexdigest().encode()
 
     def _raised(self, sleeper: Sleeper) -> None:
         self.log.failure("an appointment of {sleeper!r}", sleeper=sleeper)

@@ -95,6 +95,8 @@ class Initial(SubscribeCase):
             "no SIP contact": ({"Contact": "<tel:+123>"}, 400),
             "any contact": ({"Contact": "*"}, 400),
             "a sips contact without TLS": ({"Contact": "<sips:alice@192.0.2.1>"}, 400),
+            "a contact too long": ({"Contact": f"<sip:{'a' * 2048}@192.0.2.1>"}, 400),
+            "too much to keep": ({"Record-Route": ", ".join(["<sip:192.0.2.1;lr>"] * 500)}, 513),
             "no SIP route": ({"Record-Route": "<tel:+123>"}, 400),
             "no route at all": ({"Record-Route": "<<>"}, 400),
             "a filter of a kind unknown": ({"body": "x", "Content-Type": "text/html"}, 415),
