@@ -104,6 +104,8 @@ class Subscribe:
         asked = Asked(request, event, package, aor, notifier.settings)
         tag = self._core.random(_TAG).hex().encode()
         dialog = Dialog(request, event, flow, tag, self._core.identity)
+        # Whoever answered a challenge by this flow is there.
+        dialog.is_proven = sender.is_authenticated and dialog.flow is not None
         if dialog.size > notifier.settings.dialog:
             raise SipError(513)
         verdict = package.authorize(aor, watcher)

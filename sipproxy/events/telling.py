@@ -207,7 +207,7 @@ class Telling:
         assert dialog is not None
         self._is_behind = False
         if is_withheld := self._notifier.post.withholds(dialog, content):
-            content, self._need = EMPTY, FULL  # it follows the answer
+            content, self._must = EMPTY, True  # it follows the answer
         self.sent += content.body is not None
         self._told = content.tag
         self._told_at = -NEVER if is_withheld else now
