@@ -97,6 +97,8 @@ class Commands(Factory):
             ],
             "users_registered": len(aors),
             "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
+            "subscriptions": len(node.notifier),
+            "publications": len(node.publications),
             "transactions": len(node.layer),
             "connections": node.network.connections,
             "datagrams_dropped": node.network.dropped,

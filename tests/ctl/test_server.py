@@ -134,6 +134,8 @@ class Results(WithConnection):
             "listen": listen,
             "users_registered": 1,
             "bindings": 1,
+            "subscriptions": 0,
+            "publications": 0,
             "transactions": 1,
             "datagrams_dropped": {"in": 0, "out": 0},
             "is_behind": False,
