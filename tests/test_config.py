@@ -17,7 +17,7 @@ ROUTE = GOOD + '[[route]]\ndomain = "b.test"\nto = "sip:b.test"\n'
 TOP = (
     "aliases, auth, components, data, dns, domains, events, federation, hep, http, limits, "
     "listen, plugin, presence, proxy, "
-    "route, tls, transactions"
+    "route, store, tls, transactions"
 )
 WILDCARD = (
     "listen[0].advertise: is required where address is a wildcard: the host[:port] that peers "

@@ -67,6 +67,7 @@ class Commands(Factory):
             "reload-documents": self._reload_documents,
             "watchers": self._watchers,
             "publications": self._publications,
+            "explain": self._explain,
         }
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
@@ -139,6 +140,14 @@ class Commands(Factory):
 
     def _publications(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return publications(self.node, _aor(request.get("aor")))
+
+    def _explain(self, request: dict[str, Any]) -> dict[str, Any]:
+        from sipproxy.ctl.explanation import explain  # a server without presence needs none of it
+
+        watcher, presentity = _aor(request.get("watcher")), _aor(request.get("presentity"))
+        if watcher is None or presentity is None:
+            raise _Mistake("explain needs a watcher and a presentity")
+        return explain(self.node, watcher, presentity)
 
     def _reload_accounts(self, request: dict[str, Any]) -> None:
         reload = getattr(self.node.accounts, "reload", None)

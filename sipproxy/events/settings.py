@@ -13,7 +13,7 @@ from sipproxy.sip.grammar import is_host
 class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The ``[events]`` table; times in seconds."""
 
-    packages: tuple[str, ...] = ()  # components that are event packages
+    packages: tuple[str, ...] = ("presence", "reg")  # components that are event packages
     forward: tuple[str, ...] = ("dialog", "conference")  # phones notify of these themselves
     min_expires: int = 60  # of a subscription; beneath, and beneath an hour: 423
     max_expires: int = 86400  # longer ones are cut to this

@@ -41,7 +41,7 @@ class Telling:
     __slots__ = (
         *("_condition", "_flight", "_full_after", "_is_behind", "_judged", "_must", "_notifier"),
         *("_pace", "_ready", "_resource", "_shown", "_told", "_told_at", "dialog", "expires_at"),
-        *("sent", "status", "verdict"),
+        *("memory", "sent", "status", "verdict"),
     )
 
     def __init__(
@@ -57,6 +57,7 @@ class Telling:
         self._shown = 0  # the version that was rendered last
         self._must = False  # it is to be told, whether it has changed or not
         self._flight: Flight | None = None
+        self.memory: Any = None
         self._ready: Content | None = None  # rendered before it was known that it is to be told
         self._told = b""  # the entity-tag that was told last
         self._told_at = self._full_after = -NEVER
@@ -129,11 +130,14 @@ class Telling:
         """
         if self._condition is None or self.is_unsure:
             return False
-        tag = self._told
+        tag, before = self._told, self.memory
         if self.has_news or self._is_behind:
             self._ready = self._rendered(is_full=True) or EMPTY
             tag = self._ready.tag
-        return self._condition.holds(tag)
+        if not self._condition.holds(tag):
+            return False
+        self.memory = before
+        return True
 
     # Sending
 
@@ -149,23 +153,25 @@ class Telling:
             return
         is_full = self._must or self._is_behind or self._is_due()
         self._must = False
+        before = self.memory
         content = self._rendered(is_full)
-        if is_full:
-            self._tell(content or EMPTY, now)
-        elif content is not None and content.tag != self._told:
-            self._tell(content, now)
+        is_news = is_full or (content is not None and content.tag != self._told)
+        if not (is_news and self._tell(content or EMPTY, now)):
+            self.memory = before  # the watcher has not seen what was rendered
         if self._pace is not None:
             self.sleep(now)
 
-    def _tell(self, content: Content, now: float) -> None:
-        """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3)."""
+    def _tell(self, content: Content, now: float) -> bool:
+        """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3); say which."""
         condition = self._condition
         if condition is None or condition.after_change(content.tag, self._is_behind) == WHOLE:
             self._notify(content, now)
-        elif self._is_behind:
+            return True
+        if self._is_behind:
             self._notify(Content(None, content.tag), now)
         elif self._pace is not None:
             self._pace.sent(now)
+        return False
 
     def _tell_all(self, now: float) -> None:
         """Tell the whole state now, whatever was under way."""
@@ -223,9 +229,10 @@ class Telling:
 
     def _whole(self) -> Content:
         """Return all there is to tell; no body where the watcher has it (RFC 5839 §6.2)."""
-        content, self._ready = self._ready, None
+        (content, self._ready), before = (self._ready, None), self.memory
         content = content or self._rendered(is_full=True) or EMPTY
         if self._condition is not None and self._condition.holds(content.tag):
+            self.memory = before
             return Content(None, content.tag)
         return content
 

@@ -129,7 +129,7 @@ class PresencePackage:
         self._wall = wall
         self._services = Services(host, key, self._wall, self._changed)
         self._shows_registrations = settings.registrations
-        self._reader = Reader(host.identity, settings.document, settings.parts)
+        self._reader = Reader(host.identity, settings.document, settings.elements)
         self._filters = FilterReader(self.name, host.identity, settings.filter_parts)
         self._moments: dict[bytes, _Moment] = {}
 
@@ -167,6 +167,7 @@ class PresencePackage:
         others = [p.content for p in self._publications(resource) if p is not replaced]
         known: Document | None = replaced.content if replaced is not None else None
         if media_type == PIDF_DIFF:
+            self._reader.check_size(data)
             before = None if known is None else known.data
             data = whole_document(data, before, resource, self._host.identity)
         return self._reader.read(resource, data, self._wall(), others, known)

@@ -17,6 +17,7 @@ from sipproxy.sip.headers import (
     stamp_via,
 )
 from sipproxy.sip.names import METHODS
+from sipproxy.sip.scanner import find_field
 from sipproxy.sip.uri import Uri, parse_uri
 
 # What a message keeps parsed, by the name of the header.
@@ -58,10 +59,8 @@ class Message:
 
     def value(self, name: bytes) -> bytes | None:
         """Return the first line's value of a header, unfolded, or None; names are lower-case."""
-        if name not in self.names:
-            return None
-        value = self.lines[self.names.index(name)].split(b":", 1)[1]
-        return (unfold(value) if b"\n" in value else value).strip()
+        value = find_field(self.names, self.lines, name)
+        return value if value is None or b"\n" not in value else unfold(value)
 
     def first_value(self, name: bytes) -> bytes:
         """Return the first of a header's values; raises `SipError` 400 where there is none."""

@@ -30,8 +30,8 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, publications, reload-accounts, reload-certificates, "
-    "reload-documents, status, trace, unbind, watchers"
+    "unknown command; there are: bindings, explain, publications, reload-accounts, "
+    "reload-certificates, reload-documents, status, trace, unbind, watchers"
 )
 
 
