@@ -303,17 +303,22 @@ class Limits(SubscribeCase):
 class Strangers(SubscribeCase):
     """Whom nobody vouches for."""
 
-    text = NEWS + 'unproven = 2\n[federation]\ninbound = "open"\n'
+    text = (
+        NEWS
+        + f"unproven = 2\nper_watcher = 3\nunauthorized = 2\nwaiting = {LONG}.0\n"
+        + '[federation]\ninbound = "open"\n'
+        + '[[route]]\ndomain = "b.test"\nto = "sip:192.0.2.9"\n'
+    )
 
-    def subscribe(self, number: int) -> int:
+    def subscribe(self, number: int, expires: int = 600) -> int:
         """Subscribe as one of a foreign domain, and return the status."""
         self.alice.client.clear()
-        self.alice.contact = f"sip:user{number}@example.test"
+        self.alice.tag, self.alice.contact = "", f"sip:user{number}@example.test"
         self.alice.call += 1
         sender = f"<sip:user{number}@b.test>;tag={number}"
         contact = "<sip:victim@203.0.113.9>"
         via = f"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-{number}"  # a proxy's
-        self.alice.client.send(self.alice.request(Via=via, From=sender, Contact=contact))
+        self.alice.client.send(self.alice.request(expires, Via=via, From=sender, Contact=contact))
         return next(m.status for m in self.alice.received if hasattr(m, "status"))
 
     def test_one_address_may_have_few_that_nobody_has_answered(self) -> None:
@@ -330,3 +335,15 @@ class Strangers(SubscribeCase):
             self.assertEqual(self.subscribe(number), 200)
             there.answer(200)
         self.assertEqual([w.identity for w in self.news.watchers], [b""] * 4)
+
+    def test_a_refresh_by_whom_nobody_vouches_for(self) -> None:
+        """Who has only seen the dialog does not have its documents sent elsewhere."""
+        known = Phone(self.server, "carol", "192.0.2.9")
+        sender = "<sip:carol@b.test>;tag=1"
+        self.assertEqual(known.subscribe(From=sender).status, 200)
+        known.take()
+        stranger = Phone(self.server, "carol", "203.0.113.8")
+        stranger.cseq, stranger.tag, stranger.contact = 9, known.tag, known.contact
+        asked = stranger.ask(From=sender, Call_ID="carol-192.0.2.9-1")
+        self.assertEqual((asked.status, stranger.notified), (403, []))
+        self.assertEqual(known.ask(From=sender).status, 200)
