@@ -35,6 +35,11 @@ def watcher_of(request: Request, sender: Sender) -> Watcher:
     return Watcher(sender.aor, identity, request.from_.display, also, is_private)
 
 
+def _name(watcher: Watcher) -> bytes:
+    """Return what a watcher is counted by: nobody takes a name from whom it was proven of."""
+    return watcher.identity or watcher.aor
+
+
 class Census:
     """Counts subscriptions by watcher and by the address that they came from."""
 
@@ -54,7 +59,7 @@ class Census:
         """Raise `SipError` 403 where a watcher or an address has all that it may have."""
         settings = self._settings
         if (
-            self._watchers[watcher.aor] >= settings.per_watcher
+            self._watchers[_name(watcher)] >= settings.per_watcher
             or self._sources[source] >= settings.per_source
             or (not watcher.identity and self._unproven[source] >= settings.unproven)
         ):
@@ -73,11 +78,11 @@ class Census:
 
     def unauthorized(self, watcher: Watcher) -> Sequence[Subscription]:
         """Return what a watcher waits for permission to see, the oldest first."""
-        return tuple(self._unauthorized.get(watcher.aor, ()))
+        return tuple(self._unauthorized.get(_name(watcher), ()))
 
     def enter(self, subscription: Subscription) -> None:
         """Count one more."""
-        self._watchers[subscription.watcher.aor] += 1
+        self._watchers[_name(subscription.watcher)] += 1
         self._sources[subscription.source] += 1
         if not subscription.is_confirmed:
             self._unproven[subscription.source] += 1
@@ -85,7 +90,7 @@ class Census:
     def leave(self, subscription: Subscription) -> None:
         """Count one less."""
         self.confirm(subscription)
-        _less(self._watchers, subscription.watcher.aor)
+        _less(self._watchers, _name(subscription.watcher))
         _less(self._sources, subscription.source)
         self.authorize(subscription)
 
@@ -97,15 +102,16 @@ class Census:
 
     def wait(self, subscription: Subscription) -> None:
         """It waits for permission from now on."""
-        self._unauthorized.setdefault(subscription.watcher.aor, {})[subscription] = None
+        self._unauthorized.setdefault(_name(subscription.watcher), {})[subscription] = None
 
     def authorize(self, subscription: Subscription) -> None:
         """It waits no longer."""
-        known = self._unauthorized.get(subscription.watcher.aor)
+        name = _name(subscription.watcher)
+        known = self._unauthorized.get(name)
         if known is not None and subscription in known:
             del known[subscription]
             if not known:
-                del self._unauthorized[subscription.watcher.aor]
+                del self._unauthorized[name]
 
 
 def _less(counter: Counter[bytes], key: bytes) -> None:

@@ -336,6 +336,22 @@ class Strangers(SubscribeCase):
             there.answer(200)
         self.assertEqual([w.identity for w in self.news.watchers], [b""] * 4)
 
+    def test_in_the_name_of_somebody_else(self) -> None:
+        """Whoever takes a name takes no room of its owner's, and ends nothing."""
+        self.news.handling = CONFIRM
+        known = Phone(self.server, "carol", "192.0.2.9")
+        sender = "<sip:carol@b.test>;tag="
+        for number in range(2):
+            asked = known.subscribe(0, to=f"user{number}", From=f"{sender}{number}")
+            self.assertEqual((asked.status, len(known.take())), (200, 1))
+        stranger = Phone(self.server, "carol", "203.0.113.8")
+        for number in range(3):
+            stranger.subscribe(to=f"user{number}", From=f"{sender}x{number}")
+            stranger.take()
+        for number in range(2):
+            (one, *_) = self.notifier.subscriptions(b"news", b"user%d@example.test" % number)
+            self.assertEqual((one.status, one.watcher.identity), (b"waiting", b"sip:carol@b.test"))
+
     def test_a_refresh_by_whom_nobody_vouches_for(self) -> None:
         """Who has only seen the dialog does not have its documents sent elsewhere."""
         known = Phone(self.server, "carol", "192.0.2.9")
