@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sipproxy.auth.asserted import ANONYMOUS, asserted, numbers, privacy
 from sipproxy.events.settings import Events
@@ -16,6 +16,7 @@ from sipproxy.sip.uri import aor_uri
 
 if TYPE_CHECKING:
     from sipproxy.events.subscription import Subscription
+    from sipproxy.sip.message import Response
 
 _SECRETLY = frozenset((b"id", b"user"))  # what asks not to be known (RFC 3323 §4.2, RFC 3325 §9.3)
 
@@ -38,6 +39,29 @@ def watcher_of(request: Request, sender: Sender) -> Watcher:
 def _name(watcher: Watcher) -> bytes:
     """Return what a watcher is counted by: nobody takes a name from whom it was proven of."""
     return watcher.identity or watcher.aor
+
+
+class Farewell:
+    """Waits for the answer to the last NOTIFY of somebody who has not answered any before.
+
+    Until then it is as much of a burden to whoever it is sent to as a subscription.
+    """
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+
+    def answered(self, response: Response, flight: Any) -> None:
+        """A response came."""
+        if response.status >= 200:
+            self._over()
+
+    def timed_out(self, flight: Any) -> None:
+        """Nothing came."""
+        self._over()
+
+    def failed(self, flight: Any) -> None:
+        """It could not be delivered."""
+        self._over()
 
 
 class Census:
@@ -89,7 +113,8 @@ class Census:
 
     def leave(self, subscription: Subscription) -> None:
         """Count one less."""
-        self.confirm(subscription)
+        if not subscription.is_confirmed:
+            _less(self._unproven, subscription.source)
         _less(self._watchers, _name(subscription.watcher))
         _less(self._sources, subscription.source)
         self.authorize(subscription)
@@ -99,6 +124,11 @@ class Census:
         if not subscription.is_confirmed:
             subscription.is_confirmed = True
             _less(self._unproven, subscription.source)
+
+    def farewell(self, subscription: Subscription) -> Farewell:
+        """Count the last NOTIFY of one that is over, until it has been answered or given up."""
+        self._unproven[subscription.source] += 1
+        return Farewell(lambda: _less(self._unproven, subscription.source))
 
     def wait(self, subscription: Subscription) -> None:
         """It waits for permission from now on."""

@@ -336,6 +336,46 @@ class Strangers(SubscribeCase):
             there.answer(200)
         self.assertEqual([w.identity for w in self.news.watchers], [b""] * 4)
 
+    @rows({"a fetch": ALLOW, "one that is pending": CONFIRM})
+    def test_a_last_word_that_nobody_answers_counts_too(self, handling: int) -> None:
+        """What asks once is no cheaper a way to have a victim sent to."""
+        self.news.handling = handling
+        victim = self.server.client("203.0.113.9")
+        self.assertEqual([self.subscribe(n, 0) for n in range(4)], [200, 200, 403, 403])
+        self.assertEqual(len(victim.received), 2)
+        self.server.advance(33)
+        self.assertEqual(self.subscribe(9, 0), 200)
+        self.assert_nothing_is_left()
+
+    def test_who_ends_them_at_once_has_no_more(self) -> None:
+        victim = self.server.client("203.0.113.9")
+        statuses = []
+        for number in range(4):
+            statuses.append(self.subscribe(number))
+            self.alice.tag = (self.alice.received[0].to.tag or b"").decode()
+            sender = f"<sip:user{number}@b.test>;tag={number}"
+            headers = {"Via": f"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-end-{number}"}
+            headers |= {"From": sender, "Contact": "<sip:victim@203.0.113.9>"}
+            self.alice.client.send(self.alice.request(0, **headers))
+        self.assertEqual((statuses, len(victim.received)), ([200, 200, 403, 403], 4))
+        self.assert_nothing_is_left()
+
+    def test_a_fetch_that_is_answered(self) -> None:
+        there = self.server.client("203.0.113.9")
+        for number in range(4):
+            self.assertEqual(self.subscribe(number, 0), 200)
+            there.answer(200)
+        self.assert_nothing_is_left()
+
+    @rfc(3857, "4.7.1", "the server may give a waiting subscription up to save memory")
+    def test_nobody_whom_nobody_knows_is_remembered(self) -> None:
+        self.news.handling = CONFIRM
+        there = self.server.client("203.0.113.9")
+        self.subscribe(1)
+        there.answer(200)
+        self.server.advance(601)
+        self.assert_nothing_is_left()
+
     def test_in_the_name_of_somebody_else(self) -> None:
         """Whoever takes a name takes no room of its owner's, and ends nothing."""
         self.news.handling = CONFIRM
