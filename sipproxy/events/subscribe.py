@@ -141,6 +141,8 @@ class Subscribe:
             raise SipError(500, "CSeq Out Of Order")  # RFC 3261 §12.2.2
         if sender.aor != subscription.watcher.aor:
             raise SipError(403, "The Subscription Is Another User's")
+        if subscription.watcher.identity and not sender.is_proven:
+            raise SipError(403, "Not Proven To Be The Subscriber")
         if not dialog.is_about(event):
             raise SipError(403, "Dialog Sharing Is Not Supported")  # §4.5.2
         flow, package = transaction.flow, subscription.described
