@@ -69,7 +69,7 @@ class Transaction:
 class Host:
     """What registrar and location table use of a server; time passes in `advance`."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: MemoryStore | None = None) -> None:
         listen = Listen("udp", "127.0.0.1")
         self.identity = Identity(["example.test"], ["sip.example.test"], [listen])
         self.clock = Clock()
@@ -78,7 +78,7 @@ class Host:
         self.ticker.start()
         self.users: Any = {ALICE, b"bob@example.test", b"a b@example.test"}
         self.credentials = self
-        self.store = MemoryStore(STARTED)
+        self.store = store or MemoryStore(STARTED)
         self.location = LocationTable(self, self)
 
     def _raised(self, sleeper: Sleeper) -> None:
@@ -132,8 +132,8 @@ class Host:
 class Bench:
     """A registrar with its table, and a client that counts its CSeq."""
 
-    def __init__(self, **options: Any) -> None:
-        self.host = Host()
+    def __init__(self, store: MemoryStore | None = None, **options: Any) -> None:
+        self.host = Host(store)
         self.gruus = Gruus(bytes(range(KEY_LENGTH)), STARTED, self.host.now)
         self.host.identity.unveil = self.gruus.user
         self.registrar = Registrar(RegistrarOptions(**options), self.host, self.gruus)

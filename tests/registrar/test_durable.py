@@ -46,9 +46,9 @@ class DurableCase(SynchronousTestCase):
     """A registrar whose store takes its time."""
 
     def setUp(self) -> None:
-        self.bench = Bench(max_waiting=3)
+        self.bench = Bench(SlowStore(), max_waiting=3)
         self.host = self.bench.host
-        self.store = self.host.store = SlowStore()
+        self.store = self.bench.host.store
         self.changed: list[bytes] = []
         self.host.location.watch(self.changed.append)
 
@@ -230,4 +230,4 @@ class MeanwhileTests(DurableCase):
         self.store.settle()
         self.store.fail()
         self.assertEqual(len(self.bench.registrar._turns), 0)
-        self.assertEqual(len(self.host.location._tentative), 0)
+        self.assertEqual(len(self.host.location._ledger), 0)
