@@ -14,6 +14,7 @@ from sipproxy import __version__
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
+from sipproxy.transport.batches import IS_USED
 from sipproxy.transport.certificates import CertificateError
 
 
@@ -94,6 +95,7 @@ class Commands(Factory):
             "is_behind": node.pressure.is_behind,
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",
+            "datagrams": "batched" if IS_USED else "single",
         }
 
     def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from sipproxy.ctl.server import Commands, ControlProtocol
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import AccountTable
 from sipproxy.testing import CONFIG, FakeServer
+from sipproxy.transport.batches import IS_USED
 
 REGISTER = """
     REGISTER sip:example.test SIP/2.0
@@ -129,6 +130,7 @@ class Results(WithConnection):
             "refused": {"rate": 0, "silently": 0, "behind": 0, "transactions": 0},
             "connections": 0,
             "scanner": "C" if IS_BUILT else "Python",
+            "datagrams": "batched" if IS_USED else "single",
         }
         self.assertEqual(status, expected)
 
