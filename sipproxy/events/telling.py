@@ -9,9 +9,8 @@ from sipproxy.events.content import EMPTY, Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.outcomes import is_end, retry_after
 from sipproxy.events.rates import NONE, Pace, Rates, answered_rates, rate_params
-from sipproxy.events.way import Flight
+from sipproxy.events.way import Flight, Watching
 from sipproxy.interfaces.events import CONFIRM, Verdict
-from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
     from sipproxy.events.notifier import Notifier, Resource
@@ -98,6 +97,10 @@ class Telling:
         """The watcher has shown that it is there."""
         raise NotImplementedError
 
+    def farewell(self) -> Watching:
+        """Return who hears what becomes of the last NOTIFY."""
+        raise NotImplementedError
+
     @property
     def is_unsure(self) -> bool:
         """Whether the verdict is to be asked for before anything else is told."""
@@ -182,14 +185,14 @@ class Telling:
         self.sleep(now)
 
     def _finish(self, status: bytes, state: bytes, shows_state: bool) -> None:
-        """Send the last NOTIFY of the dialog; nobody waits for its answer."""
+        """Send the last NOTIFY of the dialog; its answer changes nothing."""
         dialog, self.dialog = self.dialog, None
         assert dialog is not None
         self._hang_up(dialog)
         content = self._whole() if shows_state and status == ACTIVE else EMPTY
         if self._notifier.post.withholds(dialog, content) and not dialog.by_connection():
             content = EMPTY
-        self._notifier.post.send(dialog, state, content, NOBODY)
+        self._notifier.post.send(dialog, state, content, self.farewell())
 
     def _hang_up(self, dialog: Dialog) -> None:
         self._abandon()
