@@ -48,6 +48,11 @@ class Condition:
     def __init__(self, tag: bytes | None) -> None:
         self._tag = tag
 
+    @property
+    def tag(self) -> bytes | None:
+        """The entity-tag that the watcher has, or ``*``; None where it is none any more."""
+        return self._tag
+
     def holds(self, current: bytes) -> bool:
         """Tell whether the condition is true, octet for octet; ``*`` always is (§6.2, §6.3)."""
         if self._tag not in (None, ANY, current):
