@@ -349,6 +349,7 @@ class IStore(Interface):
         it is not: then whoever changed it has to put back what there was.
         """
 
+    is_lasting = Attribute("bool: whether anything outlives the process; else none need be put.")
     starts = Attribute("int: how often it was started, this time counted.")
 
     def date(moment: float) -> float:

@@ -12,7 +12,8 @@ from sipproxy.interfaces import IStore, once_safe
 class Ledger:
     """The records of a table, by key, of one kind.
 
-    ``current`` returns the record of a key as the table has it now, None for none.
+    ``current`` returns the record of a key as the table has it now, None for none. Where the store
+    does not outlive the process nothing is written.
     """
 
     def __init__(self, store: IStore, kind: str, current: Callable[[bytes], Any]) -> None:
@@ -28,18 +29,23 @@ class Ledger:
 
     def note(self, key: bytes) -> None:
         """Write behind what has changed by itself, and nobody waits for."""
+        if not self._store.is_lasting:
+            return
         if key in self._tentative:
             self._missed.add(key)  # else what is tentative would be lost
         else:
             self._write(key, self._current(key))
 
-    def change(self, key: bytes, record: Any, done: Callable[[], Any]) -> Any:
+    def change(self, key: bytes, record: Callable[[], Any], done: Callable[[], Any]) -> Any:
         """Write the record, None for none, that is to be the table's once ``done`` was called.
 
-        Returns what that returns, at once, or a Deferred where the change has to be safe first. It
-        fails with `sipproxy.sip.errors.SipError` 500 where it cannot be: then nothing has changed.
+        ``record`` makes it. Returns what ``done`` does, at once, or a Deferred where the change has
+        to be safe first. It fails with `sipproxy.sip.errors.SipError` 500 where it cannot be: then
+        nothing has changed.
         """
-        self._write(key, record)
+        if not self._store.is_lasting:
+            return done()
+        self._write(key, record())
         self._tentative[key] += 1
 
         def apply() -> Any:

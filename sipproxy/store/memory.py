@@ -14,10 +14,12 @@ from sipproxy.interfaces import IStore
 class MemoryStore:
     """Keeps values by kind and key, as they were given.
 
-    ``offset`` is what a date is later than a moment, in seconds.
+    ``offset`` is what a date is later than a moment, in seconds. Only a test has one that is
+    ``lasting``, for the server that it lets come next.
     """
 
-    def __init__(self, offset: float = 0.0) -> None:
+    def __init__(self, offset: float = 0.0, is_lasting: bool = False) -> None:
+        self.is_lasting = is_lasting
         self._offset = offset
         self.starts = 1
         self._kinds: dict[str, dict[bytes, Any]] = {}

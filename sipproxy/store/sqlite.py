@@ -44,6 +44,8 @@ class SqliteStore(Service):
     where the file cannot be used. ``wall`` is the wall clock.
     """
 
+    is_lasting = True
+
     def __init__(
         self,
         directory: Path,

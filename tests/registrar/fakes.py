@@ -71,7 +71,7 @@ class SlowStore(MemoryStore):
     """A store that promises, and keeps or breaks its promises when a test says so."""
 
     def __init__(self) -> None:
-        MemoryStore.__init__(self)
+        MemoryStore.__init__(self, is_lasting=True)
         self.promises: list[Deferred[None]] = []
 
     def promised(self) -> Any:
@@ -105,7 +105,7 @@ class Host:
         self.ticker.start()
         self.users: Any = {ALICE, b"bob@example.test", b"a b@example.test"}
         self.credentials = self
-        self.store = store or MemoryStore(STARTED)
+        self.store = store or MemoryStore(STARTED, is_lasting=True)
         self.location = LocationTable(self, self)
 
     def _raised(self, sleeper: Sleeper) -> None:
