@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test check docs matrix reference clean
+.PHONY: run test crash check docs matrix reference clean
 
 run: .venv/ready
 	$(BIN)/sipctl demo
@@ -10,6 +10,10 @@ run: .venv/ready
 
 test: check docs
 	$(BIN)/python -m tests.run
+
+# Kills a server at fifty moments under load, twice: a few minutes, on a machine without other work.
+crash: .venv/ready
+	CRASHES=50 $(BIN)/python -m twisted.trial tests.interop.test_crash
 
 check: .venv/ready
 	$(BIN)/ruff check .

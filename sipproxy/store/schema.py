@@ -87,9 +87,10 @@ def transaction(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def check(database: sqlite3.Connection, path: Path) -> None:
-    """Read the whole file; raises `DatabaseError` where a part of it is damaged."""
+    """Read the whole file; raises `DatabaseError` where it is damaged, or cannot be written."""
     try:
         (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        database.execute("DELETE FROM state WHERE kind = ''")  # of which there are none
     except sqlite3.DatabaseError as error:
         raise explained(error, path) from None
     if verdict != "ok":

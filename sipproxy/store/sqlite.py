@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ from sipproxy.store.schema import DatabaseError, check, connect, create, explain
 from sipproxy.store.settings import StoreSettings
 from sipproxy.store.worker import Worker, Works
 
+CHECKPOINT = 2000  # changes after which the log is moved into the database
 RETRY = 1.0  # seconds after which what could not be written is tried again
 
 _CALENDAR, _STARTS = ("store", b"calendar"), ("store", b"starts")  # kind and key
+
+_PUT = "INSERT OR REPLACE INTO state VALUES {}"
+_REMOVE = "DELETE FROM state WHERE (kind, key) IN (VALUES {})"
+_SIZES = (1000, 100, 10, 1)  # rows in one statement; there may be 32766 values in it
 
 Changes = dict[tuple[str, bytes], bytes | None]
 _encode = msgspec.msgpack.Encoder().encode
@@ -63,9 +69,12 @@ class SqliteStore(Service):
         self._database: sqlite3.Connection
         self.worker: Works = Worker(reactor)
         self._changes: Changes = {}
+        self._since = 0.0  # when the first of them came
         self._waiting: list[Deferred[None]] = []  # for what has changed
         self._told: list[Deferred[None]] | None = None  # by the transaction that is under way
         self._call: Any = None
+        self._logged = 0  # changes since the log was moved
+        self._is_moving = False
         self._is_closed = False
         self.starts = 0
         self.is_failing = False
@@ -135,6 +144,8 @@ class SqliteStore(Service):
     def _change(self, kind: str, key: bytes, value: bytes | None) -> None:
         if self._is_closed:
             return
+        if not self._changes:
+            self._since = self._reactor.seconds()
         self._changes[kind, key] = value
         if self._told is None:
             self._wait(self._settings.delay)
@@ -155,6 +166,7 @@ class SqliteStore(Service):
         changes, self._changes = self._changes, {}
         self._told, self._waiting = self._waiting, []
         written = self.worker(self._transact, changes, self._leaf())
+        self._logged += len(changes)
         written.addCallbacks(self._written, self._not_written, errbackArgs=(changes,))
         written.addErrback(self._bug)
 
@@ -166,8 +178,8 @@ class SqliteStore(Service):
         removed = [key for key, value in changes.items() if value is None]
         database.execute("BEGIN IMMEDIATE")
         try:
-            database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", put)
-            database.executemany("DELETE FROM state WHERE kind = ? AND key = ?", removed)
+            for statement, values in (*_statements(_PUT, put), *_statements(_REMOVE, removed)):
+                database.execute(statement, values)
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:
@@ -181,10 +193,27 @@ class SqliteStore(Service):
         told, self._told = self._told or [], None
         if self._waiting:
             self._write()
-        elif self._changes:
-            self._wait(self._settings.delay)
+        elif self._changes:  # they have waited for this transaction already
+            waited = self._reactor.seconds() - self._since
+            self._wait(max(0.0, self._settings.delay - waited))
         for committed in told:
             committed.callback(None)
+        if self._logged > CHECKPOINT and not (self._is_moving or self._is_closed):
+            self._is_moving = True
+            moved = self.worker(self._move)
+            moved.addErrback(self._not_moved).addBoth(self._moved)
+
+    def _move(self) -> None:
+        """Move the log into the database, in a thread: it waits for the disk, and nobody for it."""
+        with closing(connect(self._path)) as database:
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _moved(self, _: object) -> None:
+        self._is_moving, self._logged = False, 0
+
+    def _not_moved(self, failure: Failure) -> None:
+        """The log goes on growing until it can be moved: that is no loss."""
+        self._log.warn("{problem}", problem=explained(failure.value, self._path))
 
     def _not_written(self, failure: Failure, changes: Changes) -> None:
         """Keep what could not be written, but for what has changed since; try again in a while."""
@@ -213,6 +242,7 @@ class SqliteStore(Service):
         """Open the file, and start the thread; raises `DatabaseError`."""
         Service.startService(self)
         self._database = connect(self._path, any_thread=True)
+        self._database.execute("PRAGMA wal_autocheckpoint=0")
         # A commit has to outlive a power cut only where somebody was promised that it does.
         level = "FULL" if self._settings.durable else "NORMAL"
         self._database.execute(f"PRAGMA synchronous={level}")
@@ -253,6 +283,23 @@ class SqliteStore(Service):
         self._cancel()
         self.worker.stop()
         self._database.close()
+
+
+def _statements(
+    text: str, rows: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield statements for so many rows each, of few sizes, so that they are prepared once.
+
+    Each execution waits for the interpreter, which the reactor hardly gives away: row by row a
+    busy server takes ten times as long.
+    """
+    start = 0
+    for size in _SIZES:
+        while len(rows) - start >= size:
+            row = "(" + ", ".join("?" * len(rows[0])) + ")"
+            values = chain.from_iterable(rows[start : start + size])
+            yield text.format(", ".join([row] * size)), tuple(values)
+            start += size
 
 
 def _rows(database: sqlite3.Connection, kind: str) -> list[tuple[bytes, bytes]]:

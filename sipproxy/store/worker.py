@@ -1,4 +1,4 @@
-"""The thread that writes."""
+"""The threads that write."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from twisted.python.threadpool import ThreadPool
 
 
 class Works(Protocol):
-    """Who writes to the file: a thread, but in tests."""
+    """Who writes to the file: threads, but in tests."""
 
     def __call__(self, function: Callable[..., None], *arguments: Any) -> Deferred[None]:
-        """Call a function, after those that were given before."""
+        """Call a function."""
 
     def start(self) -> None:
         """Begin to."""
@@ -24,20 +24,20 @@ class Works(Protocol):
 
 
 class Worker:
-    """One thread that does one thing after the other."""
+    """Two threads: one for transactions, and one that moves their log into the database."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(1, 1, "store")
+        self._pool = ThreadPool(1, 2, "store")
 
     def __call__(self, function: Callable[..., None], *arguments: Any) -> Deferred[None]:
-        """Call a function in the thread; what becomes of it is told in the reactor's."""
+        """Call a function in a thread; what becomes of it is told in the reactor's."""
         return deferToThreadPool(self._reactor, self._pool, function, *arguments)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start them."""
         self._pool.start()
 
     def stop(self) -> None:
-        """End it once it has done what it was given."""
+        """End them once they have done what they were given."""
         self._pool.stop()

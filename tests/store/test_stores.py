@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 from sipproxy.interfaces import IStore
 from sipproxy.store.memory import MemoryStore
 from sipproxy.store.settings import StoreSettings
-from sipproxy.store.sqlite import SqliteStore
+from sipproxy.store.sqlite import CHECKPOINT, SqliteStore
 
 
 class StoreRules:
@@ -193,6 +193,34 @@ class WritingTests(SqliteCase):
         self.assertEqual(len(self.again()), 10)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_many_at_once(self) -> None:
+        """However many, in statements of a few sizes."""
+        for count in (1, 9, 10, 11, 99, 1110, 2345):
+            for number in range(count):
+                self.store.put("k", b"%d" % number, number)
+            self.settle()
+            self.assertEqual(len(self.again()), count)
+            for number in range(0, count, 2):
+                self.store.remove("k", b"%d" % number)
+            self.settle()
+            self.assertEqual(set(self.again().values()), set(range(1, count, 2)))
+            for number in range(1, count, 2):
+                self.store.remove("k", b"%d" % number)
+            self.settle()
+
+    def test_the_log_is_moved_into_the_database(self) -> None:
+        """By another connection, while what changes is written on."""
+        for number in range(CHECKPOINT + 1):
+            self.store.put("k", b"%d" % number, bytes(100))
+        committed = self.store.commit()
+        self.assertEqual(self.thread.run(), 1)
+        self.successResultOf(committed)
+        path = self.directory / "sipproxy.sqlite"
+        before = path.stat().st_size
+        self.assertEqual(self.thread.run(), 1)
+        self.assertGreater(path.stat().st_size, before + 100 * CHECKPOINT)
+        self.assertEqual(self.thread.work, [])
+
     def test_commit_does_not_wait(self) -> None:
         self.store.put("k", b"a", 1)
         committed = self.store.commit()
@@ -216,6 +244,25 @@ class WritingTests(SqliteCase):
         self.successResultOf(second)
         self.successResultOf(third)
         self.assertEqual(self.again(), {b"a": 2, b"b": 3})
+
+    def test_what_has_waited_for_a_transaction_has_waited(self) -> None:
+        """Nothing waits longer than 50 ms for others, beside for who is being written."""
+        self.store.put("k", b"a", 1)
+        self.clock.advance(0.05)
+        self.store.put("k", b"b", 2)
+        self.clock.advance(0.04)
+        self.thread.run()
+        self.clock.advance(0.009)
+        self.assertEqual(self.thread.work, [])
+        self.clock.advance(0.002)
+        self.assertEqual(self.thread.run(), 1)
+        self.store.put("k", b"c", 3)
+        self.clock.advance(0.05)
+        self.store.put("k", b"d", 4)
+        self.clock.advance(1.0)
+        self.thread.run()
+        self.clock.advance(0)
+        self.assertEqual(self.thread.run(), 1)
 
     def test_commit_waits_for_what_is_being_written(self) -> None:
         self.store.put("k", b"a", 1)
