@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -140,6 +142,32 @@ class DaemonTests(TestCase):
             response = probe.authenticated(b"OPTIONS", f"sip:{DOMAIN}".encode(), ALICE, [])
             self.assertEqual(response.status, 200)
             self.assertIn(b"MESSAGE", response.value(b"allow") or b"")
+
+    def test_what_a_daemon_keeps(self) -> None:
+        """It is there after a crash, though ``sipctl`` has written to the file meanwhile."""
+        pid = self.start()
+        for name in ("alice", "bob", "carol"):
+            aor = f"{name}@{DOMAIN}"
+            user = User(self, aor, self.port)
+            added = sipctl(self.place, "user", "add", aor, "--password", user.password)
+            self.assertEqual(added.returncode, 0, added.stderr)
+            self.assertEqual(user.register(600).status, 200)
+        wait_for(lambda: self.kept() == 3, "the bindings on disk")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not is_running(pid), "the end of the daemon")
+        self.pid_file.unlink()  # for twistd a dead child of nobody still runs
+        pid = self.start()
+        rows = json.loads(sipctl(self.place, "bindings", "--json").stdout)
+        names = [row["aor"].partition("@")[0] for row in rows]
+        self.assertEqual(names, ["alice", "bob", "carol"])
+        self.stop(pid)
+
+    def kept(self) -> int:
+        """Return how many users have bindings on disk."""
+        with closing(sqlite3.connect(self.place / "var" / "sipproxy.sqlite")) as database:
+            rows = database.execute("SELECT count(*) FROM state WHERE kind = 'bindings'")
+            count: int = rows.fetchone()[0]
+        return count
 
     def test_twice(self) -> None:
         """It starts, answers, passes its trial, stops, and starts again."""

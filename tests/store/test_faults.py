@@ -196,7 +196,7 @@ class FileTests(SynchronousTestCase):
                 path.chmod(mode)
                 line = self.line()
                 path.chmod(0o700)
-            self.assertIn("cannot be written: its directory and it have to be ours", line, (path, line))
+            self.assertIn("cannot be written: its directory and it have to be ours", line)
 
     def test_a_directory_that_cannot_be_made(self) -> None:
         config = parse(self.home / "sipproxy.toml", f'data = "/proc/1/sipproxy"\n{OPEN}')
