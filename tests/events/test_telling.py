@@ -156,6 +156,15 @@ class Pace(TellingCase):
         self.judge(ALLOW)
         self.assertEqual(self.alice.take(), ["active;expires=600: nothing yet"])
 
+    @rfc(6665, "4.1.3", "expires is never less than nothing")
+    def test_it_has_expired_before_anybody_noticed(self) -> None:
+        """The machine has slept: the turn comes before the appointment."""
+        self.news.texts[BOB] = b"one"
+        self.notifier.changed(b"news", BOB)
+        self.server.clock.advance(700)
+        self.assertEqual(self.alice.notified[0], "terminated;reason=timeout")
+        self.assert_nothing_is_left()
+
     def test_it_expires_meanwhile(self) -> None:
         self.alice.ask(60)
         self.alice.take()
