@@ -75,7 +75,6 @@ class Dialog:
         Raises `SipError` 400.
         """
         contact = _contact(request)
-        self.remote_cseq = request.cseq.number
         if contact is not None:
             self.close()
             self._turn(request, contact.uri, flow, identity)
@@ -91,6 +90,9 @@ class Dialog:
             return
         self.target = request_form(contact.uri)
         self.way = None
+        if is_sips(self.target) and not is_secure(self.flow):
+            self.close()
+            self.flow = None  # the target may be reached by TLS, and by nothing less
 
     def _turn(self, request: Request, target: Uri, flow: Flow, identity: Identity) -> None:
         form = request_form(target)

@@ -280,6 +280,13 @@ class Answers(TellingCase):
         assert isinstance(notify, Request)
         self.assertEqual(notify.raw_uri, b"sip:alice@192.0.2.1:5060")
 
+    @rfc(3261, "26.2.2", "what has a sips URI goes by TLS, and by nothing less")
+    def test_a_2xx_with_a_sips_contact(self) -> None:
+        self.change(b"one")
+        self.alice.take(200, Contact="<sips:alice@192.0.2.1>")
+        self.change(b"two")
+        self.assertEqual(self.alice.notified, [])
+
     def test_the_answer_to_an_older_one(self) -> None:
         """A SUBSCRIBE is answered at once, whatever is under way: what that comes to is no news."""
         self.change(b"one")
