@@ -282,6 +282,12 @@ class InDialog(SubscribeCase):
         response = self.alice.ask(Via="SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-x;rport")
         self.assertEqual(response.status, 200)
 
+    @rfc(3261, "12.2.2", "a request that is refused has its sequence number, too")
+    def test_cseq_of_what_was_refused(self) -> None:
+        self.assertEqual(self.alice.ask(5, CSeq="50 SUBSCRIBE").status, 423)
+        self.assertEqual(self.alice.ask(CSeq="49 SUBSCRIBE").status, 500)
+        self.assertEqual(self.alice.ask(CSeq="51 SUBSCRIBE").status, 200)
+
     @rfc(
         6665, "4.4.3", "the NOTIFY that answers Expires 0 is terminated, by timeout, with the state"
     )
