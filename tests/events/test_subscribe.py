@@ -98,6 +98,10 @@ class Initial(SubscribeCase):
             "no SIP route": ({"Record-Route": "<tel:+123>"}, 400),
             "no route at all": ({"Record-Route": "<<>"}, 400),
             "a filter of a kind unknown": ({"body": "x", "Content-Type": "text/html"}, 415),
+            "an encoded one": (
+                {"body": "x", "Content-Type": "text/plain", "Content-Encoding": "gzip"},
+                415,
+            ),
         }
     )
     def test_refused(self, headers: dict[str, str], status: int) -> None:
