@@ -28,6 +28,7 @@ from sipproxy.interfaces.events import (
 )
 
 SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
+LONGEST = 0.02  # seconds after which a turn ends: large documents and filters take milliseconds
 
 
 class Resource:
@@ -141,11 +142,14 @@ class Notifier:
     def _turn(self) -> None:
         """Tell the next slice of those who are to be told."""
         self._is_booked = False
+        end = self.host.now() + LONGEST
         for resource in list(islice(self._changed, SLICE)):
             del self._changed[resource]
             self._mark(resource)
+            if self.host.now() >= end:
+                break
         try:
-            self._flush(min(SLICE, len(self._queue)))
+            self._flush(min(SLICE, len(self._queue)), end)
         finally:
             if self._queue or self._changed:
                 self._book()
@@ -171,7 +175,8 @@ class Notifier:
         self._composed[resource] = None
         self._book()
 
-    def _flush(self, count: int) -> None:
+    def _flush(self, count: int, end: float) -> None:
+        """Tell so many, or at least one, until it is time for others."""
         for _ in range(count):
             subscription = self._queue.popleft()
             subscription.is_queued = False
@@ -179,6 +184,8 @@ class Notifier:
                 subscription.flush()
             except Exception:
                 self.host.log.failure("while {aor} is told", aor=subscription.watcher.aor)
+            if self.host.now() >= end:
+                return
 
     def _drop_states(self) -> None:
         """What was composed is good for one turn, and for what is told of it in the next ones."""
