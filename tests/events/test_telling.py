@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from sipproxy.events.notifier import LONGEST
 from sipproxy.interfaces.events import ALLOW, BLOCK, CONFIRM, POLITE_BLOCK, Verdict
 from sipproxy.sip.message import Request
 from tests.events.fakes import NEWS, Phone
@@ -117,6 +121,54 @@ class Changes(TellingCase):
         self.notifier.changed(b"weather", BOB)
         self.server.clock.advance(0)
         self.assertEqual(self.alice.notified, [])
+
+
+class Turns(TellingCase):
+    """Others have to be served, too."""
+
+    def setUp(self) -> None:
+        TellingCase.setUp(self)
+        for _ in range(9):
+            self.alice.subscribe()
+            self.alice.take()
+        self.booked: list[Callable[[], None]] = []
+        self.patch(self.notifier, "_soon", self.booked.append)
+
+    def turns(self) -> list[int]:
+        """Change the state, and return how many are told in each turn that it takes."""
+        self.news.texts[BOB] = b"new"
+        self.notifier.changed(b"news", BOB)
+        told = []
+        while self.booked:
+            self.booked.pop()()
+            told.append(len(self.alice.notified))
+            self.alice.client.clear()
+        return [count for count in told if count]
+
+    def test_so_many_at_once(self) -> None:
+        self.assertEqual(self.turns(), [10])
+
+    def test_what_takes_long_is_done_in_turns(self) -> None:
+        """A large document, or a filter that means much work: not fifty times in one turn."""
+        show = self.news.render
+
+        def slowly(*arguments: Any) -> Any:
+            self.server.clock.rightNow += LONGEST / 2
+            return show(*arguments)
+
+        self.patch(self.news, "render", slowly)
+        self.assertEqual(self.turns(), [2] * 5)
+
+    def test_one_at_least(self) -> None:
+        """However long it takes to compose."""
+        compose = self.news.compose
+
+        def slowly(resource: bytes) -> Any:
+            self.server.clock.rightNow += 2 * LONGEST
+            return compose(resource)
+
+        self.patch(self.news, "compose", slowly)
+        self.assertEqual(self.turns(), [1, 9])
 
 
 class Pace(TellingCase):

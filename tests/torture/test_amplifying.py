@@ -34,7 +34,7 @@ NAMED: dict[str, dict[str, str]] = {
     "watchers": {"Event": "presence.winfo", "From": "<sip:alice@example.test>;tag=a"},
     "registrations": {"Event": "reg", "From": "<sip:alice@example.test>;tag=a"},
 }
-SIZES = {"no document": 0, "1 KB": 800, "64 KB": 60_000}
+SIZES = {"no document": 0, "1300 octets": 480, "2 KB": 800, "64 KB": 60_000}
 
 
 class Amplifying(Bodies):
