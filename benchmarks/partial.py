@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.presence import measured
-from sipproxy.events.contents import Selection, What
+from sipproxy.events.excerpts import Selection, What
 from sipproxy.events.expressions import parse_expression
 from sipproxy.events.filters import Criteria
 from sipproxy.events.triggers import CHANGED, Condition, Trigger

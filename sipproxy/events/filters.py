@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 
 from lxml import etree
 
-from sipproxy.events.contents import Schema, Selection, What
+from sipproxy.events.excerpts import Schema, Selection, What
 from sipproxy.events.expressions import ExpressionError, parse_expression
 from sipproxy.events.patience import OutOfPatience, Patience
 from sipproxy.events.triggers import (
@@ -53,7 +53,7 @@ class Criteria:
         if self.what is None:
             return root
         try:
-            return self.what.content(root, schema, Patience(MAX_WORK))
+            return self.what.excerpt(root, schema, Patience(MAX_WORK))
         except OutOfPatience:
             return root
 

@@ -29,6 +29,7 @@ from sipproxy.interfaces.events import (
 
 SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 SHARE = 10  # of them those of one resource, before it is another's turn
+LONGEST = 0.02  # seconds after which a turn ends: large documents and filters take milliseconds
 
 
 class Resource:
@@ -39,8 +40,8 @@ class Resource:
     """
 
     __slots__ = (
-        *("aor", "contents", "is_composed", "judged", "package", "state", "subscriptions"),
-        "version",
+        *("aor", "contents", "is_composed", "is_stale", "judged", "package", "state"),
+        *("subscriptions", "version"),
     )
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
@@ -51,6 +52,7 @@ class Resource:
         self.state: Any = None
         self.contents = Contents()
         self.version = self.judged = 0
+        self.is_stale = False  # it has changed since it was composed last
 
     def drop(self) -> None:
         """Forget what was composed, and what was made of it."""
@@ -107,6 +109,7 @@ class Notifier:
         if known is not None:
             known.drop()
             known.version += 1
+            known.is_stale = True
             self._changed[known] = None
             self._book()
 
@@ -152,36 +155,48 @@ class Notifier:
     def _turn(self) -> None:
         """Tell the next of those who are to be told, some of each resource in turn."""
         self._is_booked = False
+        end = self.host.now() + LONGEST
         for resource in list(islice(self._changed, SLICE)):
             del self._changed[resource]
             self._begin(resource)
-        passes, left = self._passes, SLICE
-        while passes and left > 0:
-            one = passes.popleft()
-            taken = tuple(islice(one, SHARE))
-            left -= max(1, len(taken))
-            if len(taken) == SHARE:
+            if self.host.now() >= end:
+                break
+        passes, left, is_late = self._passes, SLICE, False
+        while passes and left > 0 and not is_late:
+            one, most = passes.popleft(), min(SHARE, left)
+            count, is_late = self._tell(one, most, end)
+            left -= max(1, count)
+            if count == most or is_late:
                 passes.append(one)
-            for subscription in taken:
-                self._flush(subscription)
         if passes or self._changed:
             self._book()
         else:
             self._drop_states()
 
-    def _begin(self, resource: Resource) -> None:
-        """Compose a resource, and begin to tell its watchers.
+    def _tell(self, one: Iterator[Subscription], most: int, end: float) -> tuple[int, bool]:
+        """Tell so many of a resource's; return how many, and whether it is time for others."""
+        count = 0
+        for subscription in islice(one, most):
+            count += 1
+            self._flush(subscription)
+            if self.host.now() >= end:
+                return count, True
+        return count, False
 
-        It is composed also where nobody may be told: verdicts may depend on what is known.
+    def _begin(self, resource: Resource) -> None:
+        """Begin to tell the watchers of a resource.
+
+        What has changed is composed, also where nobody may be told: verdicts may depend on it.
         """
-        try:
-            if not resource.is_composed:
+        if resource.is_stale:
+            try:
                 self._compose(resource)
-        except Exception:
-            self.host.log.failure("while {aor} is composed", aor=resource.aor)
+            except Exception:
+                self.host.log.failure("while {aor} is composed", aor=resource.aor)
         self._passes.append(iter(tuple(resource.subscriptions)))
 
     def _compose(self, resource: Resource) -> None:
+        resource.is_stale = False
         resource.state = resource.package.compose(resource.aor)
         resource.is_composed = True
         self._composed[resource] = None

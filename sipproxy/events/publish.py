@@ -10,9 +10,9 @@ from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
 from sipproxy.events.settings import Events
 from sipproxy.events.terms import refuse_encoding
-from sipproxy.events.turns import Turns
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
 from sipproxy.interfaces.events import IEventPackage, Publication
+from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.outbound import is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_token, malformed

@@ -47,7 +47,7 @@ class Subscription(Telling):
 
     __slots__ = (
         *("_gives_up_at", "accepted", "began_at", "booked", "due", "event", "id", "is_confirmed"),
-        *("likeness", "media_type", "memory", "source", "terms", "watcher"),
+        *("likeness", "media_type", "source", "terms", "watcher"),
     )
 
     def __init__(
@@ -64,8 +64,8 @@ class Subscription(Telling):
         self.source = source  # the address that it came from
         self.id = notifier.host.random(8).hex().encode()
         self.began_at = self.expires_at
+        self.media_type = b""
         self.terms: Any = None
-        self.memory: Any = None
         self.likeness: bytes | None = None
         self.is_confirmed = bool(watcher.identity)
         self.due = self.booked = 0
@@ -92,6 +92,7 @@ class Subscription(Telling):
 
     def ask(self, asked: Asked) -> None:
         """Take what a SUBSCRIBE says; a filter stays until another comes (RFC 4660 §4.3)."""
+        known = self.media_type, self.terms
         self.expires_at = self._notifier.host.now() + asked.seconds
         self.accepted = asked.accepted
         self.media_type = asked.accepted[0]
@@ -99,6 +100,8 @@ class Subscription(Telling):
         self.agree(asked.rates)
         if asked.has_body:
             self.terms = asked.terms
+        if (self.media_type, self.terms) != known:
+            self._must = True  # what it would be told is another thing
         if asked.has_body or self.likeness is None:
             self.likeness = asked.likeness
 

@@ -40,7 +40,7 @@ class Telling:
     __slots__ = (
         *("_condition", "_flight", "_full_after", "_is_behind", "_judged", "_must", "_notifier"),
         *("_pace", "_ready", "_resource", "_shown", "_told", "_told_at", "dialog", "expires_at"),
-        *("sent", "status", "verdict"),
+        *("memory", "sent", "status", "verdict"),
     )
 
     def __init__(
@@ -56,6 +56,7 @@ class Telling:
         self._shown = 0  # the version that was rendered last
         self._must = False  # it is to be told, whether it has changed or not
         self._flight: Flight | None = None
+        self.memory: Any = None
         self._ready: Content | None = None  # rendered before it was known that it is to be told
         self._told = b""  # the entity-tag that was told last
         self._told_at = self._full_after = -NEVER
@@ -72,7 +73,7 @@ class Telling:
     @property
     def tells_at(self) -> float | None:
         """When what has changed may be told; None where there is nothing to tell."""
-        return self._earliest() if self.dialog is not None and self.has_news else None
+        return self._earliest() if self.has_news and self.dialog is not None else None
 
     # What the states do
 
@@ -136,11 +137,14 @@ class Telling:
         """
         if self._condition is None or self.is_unsure:
             return False
-        tag = self._told
+        tag, before = self._told, self.memory
         if self.has_news or self._is_behind:
             self._ready = self._rendered(is_full=True) or EMPTY
             tag = self._ready.tag
-        return self._condition.holds(tag)
+        if not self._condition.holds(tag):
+            return False
+        self.memory = before
+        return True
 
     # Sending
 
@@ -159,23 +163,25 @@ class Telling:
             return
         is_full = self._must or self._is_behind or self._is_due()
         self._must = False
+        before = self.memory
         content = self._rendered(is_full)
-        if is_full:
-            self._tell(content or EMPTY, now)
-        elif content is not None and content.tag != self._told:
-            self._tell(content, now)
+        is_news = is_full or (content is not None and content.tag != self._told)
+        if not (is_news and self._tell(content or EMPTY, now)):
+            self.memory = before  # the watcher has not seen what was rendered
         if self._pace is not None:
             self.sleep(now)
 
-    def _tell(self, content: Content, now: float) -> None:
-        """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3)."""
+    def _tell(self, content: Content, now: float) -> bool:
+        """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3); say which."""
         condition = self._condition
         if condition is None or condition.after_change(content.tag, self._is_behind) == WHOLE:
             self._notify(content, now)
-        elif self._is_behind:
+            return True
+        if self._is_behind:
             self._notify(Content(None, content.tag), now)
         elif self._pace is not None:
             self._pace.sent(now)
+        return False
 
     def _tell_all(self, now: float) -> None:
         """Tell the whole state now, whatever was under way."""
@@ -191,6 +197,8 @@ class Telling:
         assert dialog is not None
         self._hang_up(dialog)
         content = self._whole() if shows_state and status == ACTIVE else EMPTY
+        if self._notifier.post.withholds(dialog, content) and not dialog.by_connection():
+            content = EMPTY
         self._notifier.post.send(dialog, state, content, self.farewell())
 
     def _hang_up(self, dialog: Dialog) -> None:
@@ -208,15 +216,19 @@ class Telling:
         dialog = self.dialog
         assert dialog is not None
         self._is_behind = False
+        if is_withheld := self._notifier.post.withholds(dialog, content):
+            content, self._must = EMPTY, True  # it follows the answer
         self.sent += content.body is not None
         self._told = content.tag
-        self._told_at = now
+        self._told_at = -NEVER if is_withheld else now
         if self._pace is not None:
             self._pace.sent(now)
-        self._flight = _LEAVING
-        flight = self._notifier.post.send(dialog, self._state(now), content, self)
-        if self._flight is _LEAVING:
-            self._flight = flight
+        self._flight, flight = _LEAVING, None
+        try:
+            flight = self._notifier.post.send(dialog, self._state(now), content, self)
+        finally:
+            if self._flight is _LEAVING:  # nothing was heard of it yet
+                self._flight = flight
 
     def _state(self, now: float) -> bytes:
         """Return Subscription-State with the time that is left (§4.2.2)."""
@@ -231,9 +243,10 @@ class Telling:
 
     def _whole(self) -> Content:
         """Return all there is to tell; no body where the watcher has it (RFC 5839 §6.2)."""
-        content, self._ready = self._ready, None
+        (content, self._ready), before = (self._ready, None), self.memory
         content = content or self._rendered(is_full=True) or EMPTY
         if self._condition is not None and self._condition.holds(content.tag):
+            self.memory = before
             return Content(None, content.tag)
         return content
 
@@ -261,6 +274,8 @@ class Telling:
         if response.status < 200 or not self._is_current(flight):
             return
         self._flight = None
+        if self.dialog is not None:
+            self.dialog.is_proven = True
         if response.status < 300:
             self._accepted(response)
         elif is_end(response):

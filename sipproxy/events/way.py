@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sipproxy.transaction.parties import Flow
 
 _LIFETIME = 300.0  # seconds that a hop is used again without asking the DNS
+_OTHER = 300  # bytes of a NOTIFY: what belongs to no dialog, and all that is between values
 Field = tuple[bytes, bytes]
 
 
@@ -85,14 +86,32 @@ class Post:
             branch = b"z9hG4bK" + self._core.random(8).hex().encode()
             line = b"%d NOTIFY\r\nSubscription-State: %b\r\n" % (dialog.cseq, state)
             data = b"".join((way.before, branch, way.after, line, content.octets))
-            if way.is_kept or way.flow.reliable or len(data) <= self._largest:
+            if (
+                way.flow.reliable
+                or len(data) <= self._largest
+                or (way.is_kept and dialog.is_proven)
+            ):
                 layer = self._core.layer
                 return layer.send_octets(b"NOTIFY", data, branch, way.flow, user)
         return self._send_elsewhere(dialog, state, content, user)
 
+    def withholds(self, dialog: Dialog, content: Content) -> bool:
+        """Tell whether a body is too large for where nobody has been heard to be.
+
+        Over UDP a source is easily forged, and a NOTIFY sent again and again: a datagram that
+        asks for a large document is not to have it sent to whomever it names (RFC 6665 §6.3,
+        RFC 3856 §9.5).
+        """
+        if dialog.is_proven or content.body is None:
+            return False
+        if dialog.flow is not None and dialog.flow.reliable:
+            return False
+        head = len(dialog.target) + sum(len(name) + len(value) for name, value in dialog.fields)
+        return head + _OTHER + len(content.octets) > self._largest
+
     @property
     def _largest(self) -> int:
-        """The most bytes that go by UDP where a hop was looked for (RFC 3261 §18.1.1)."""
+        """The most bytes that go by UDP where nobody is known to be (RFC 3261 §18.1.1)."""
         return self._core.network.limits.datagram
 
     def _is_good(self, way: Way) -> bool:

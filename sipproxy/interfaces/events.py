@@ -167,6 +167,10 @@ class IEventPackage(Interface):
         ``is_full`` asks for the whole of it, as the answer to a SUBSCRIBE has to be (RFC 6665
         §5.3.2); else what has changed since ``subscription.memory`` will do. Bodies are shared by
         subscriptions of one view wherever possible. Never asked while the verdict is `CONFIRM`.
+
+        What is rendered is not always sent: not a change that the watcher has been told already (it
+        has the same ``tag``), nor what it says that it knows (RFC 5839). Then ``memory`` is what it
+        was before, so put another object there and do not edit it.
         """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -152,6 +153,8 @@ class PresencePackage:
         if change is not None:
             at = self._host.now() + change - now
             until = at if until is None else min(until, at)
+        if until is None:
+            return _lasting(verdict.handling, sphere, verdict.view)
         return Verdict(verdict.handling, View(sphere, verdict.view), until)
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Filters | None:
@@ -229,6 +232,12 @@ class PresencePackage:
 
     def _changed(self, resource: bytes) -> None:
         self._host.notifier.changed(self.name, resource)
+
+
+@functools.lru_cache(256)
+def _lasting(handling: int, sphere: bytes | None, permissions: Hashable) -> Verdict:
+    """Return a verdict that changes with nothing: watchers share it."""
+    return Verdict(handling, View(sphere, permissions))
 
 
 class _Moment:

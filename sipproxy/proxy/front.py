@@ -177,7 +177,7 @@ class Front:
                 raise SipError(483)  # §16.3 step 3
             refuse_unknown(request, b"proxy-require", SUPPORTED)  # step 5
         admitted = passage if visit.handler is None else None  # a token is no password
-        sender = self._senders.identify(request, flow, admitted)
+        sender = self._senders.identify(request, flow, admitted, visit.handler is not None)
         if is_deferred(sender):
             return sender.addCallback(self._identified, visit)
         return self._identified(sender, visit)

@@ -293,7 +293,7 @@ class Documents(Explaining):
         self.assertEqual(self.words()[0], expected)
 
     def test_a_server_without_presence(self) -> None:
-        self.serve_with("")
+        self.serve_with("[events]\npackages = []\n")
         line = self.fails("explain", BOB, ALICE)
         expected = "sipctl: nobody is told of presence: add it to [events] packages"
         self.assertEqual(line, expected)

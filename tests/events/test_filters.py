@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from sipproxy.events import filters
-from sipproxy.events.contents import Needs, What
+from sipproxy.events.excerpts import Needs, What
 from sipproxy.events.expressions import (
     MAX_COMPARISONS,
     MAX_STEPS,
@@ -246,9 +246,11 @@ class ExpressionTest(FilterCase):
             expression = parse_expression(text, BINDINGS)
         except ExpressionError:
             return
+        places = {element: place for place, element in enumerate(root.iter())}
+        selected = expression.select(root, Patience(10**6))  # a set: its order means nothing
         found = [
             element if attribute is None else str(element.get(attribute))
-            for element, attribute in expression.select(root, Patience(10**6))
+            for element, attribute in sorted(selected, key=lambda node: places[node[0]])
         ]
         expected = root.xpath(text, namespaces=BINDINGS)
         self.assertEqual(found, list(expected))

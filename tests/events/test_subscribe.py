@@ -95,6 +95,8 @@ class Initial(SubscribeCase):
             "no SIP contact": ({"Contact": "<tel:+123>"}, 400),
             "any contact": ({"Contact": "*"}, 400),
             "a sips contact without TLS": ({"Contact": "<sips:alice@192.0.2.1>"}, 400),
+            "a contact too long": ({"Contact": f"<sip:{'a' * 2048}@192.0.2.1>"}, 400),
+            "too much to keep": ({"Record-Route": ", ".join(["<sip:192.0.2.1;lr>"] * 500)}, 513),
             "no SIP route": ({"Record-Route": "<tel:+123>"}, 400),
             "no route at all": ({"Record-Route": "<<>"}, 400),
             "a filter of a kind unknown": ({"body": "x", "Content-Type": "text/html"}, 415),
@@ -160,12 +162,14 @@ class Initial(SubscribeCase):
         self.assertEqual(self.alice.notified, [])
         self.assert_nothing_is_left()
 
+    @rfc(6665, "4.2.1.3", "who is not authorized is answered 403, or told terminated, rejected")
     @rfc(5025, "3.2.1", "a SUBSCRIBE of who is blocked is answered 403")
     def test_blocked(self) -> None:
         self.news.verdicts[ALICE] = Verdict(BLOCK)
         self.assertEqual(self.alice.subscribe().status, 403)
         self.assert_nothing_is_left()
 
+    @rfc(6665, "4.2.1.1", "a SUBSCRIBE is answered without waiting for a user")
     @rows(
         {
             "pending": (CONFIRM, "pending;expires=600"),
@@ -184,6 +188,7 @@ class Initial(SubscribeCase):
         self.assertIsInstance(first, Response)
         self.assertIsInstance(second, Request)
 
+    @rfc(6665, "3.2.1", "the body of a NOTIFY is of a type in Accept, else the package's default")
     @rfc(6665, "4.5.2", "id of Event is in each NOTIFY")
     def test_id(self) -> None:
         self.alice.subscribe(Event="news;id=17;x=y")
@@ -238,6 +243,7 @@ class InDialog(SubscribeCase):
         self.alice.subscribe()
         self.alice.take()
 
+    @rfc(6665, "4.2.1.4", "a subscription that is not refreshed ends, and its watcher is told so")
     @rfc(6665, "4.2.1.4", "a refresh updates the time, and is followed by a NOTIFY")
     def test_refresh(self) -> None:
         self.server.advance(100)
@@ -275,6 +281,7 @@ class InDialog(SubscribeCase):
         self.server.clock.advance(0)
         self.assertEqual(self.alice.take(), ["active;expires=600: still there"])
 
+    @rfc(6665, "8.2.1", "an Event with an id never matches one without")
     @rfc(6665, "4.5.2", "a new subscription in a dialog is refused, 403 with a reason")
     def test_dialogs_are_not_shared(self) -> None:
         response = self.alice.ask(Event="news;id=1")
@@ -292,6 +299,7 @@ class InDialog(SubscribeCase):
         self.assertEqual(self.alice.ask(CSeq="49 SUBSCRIBE").status, 500)
         self.assertEqual(self.alice.ask(CSeq="51 SUBSCRIBE").status, 200)
 
+    @rfc(6665, "4.4.1", "a subscription is over once a NOTIFY has said so")
     @rfc(
         6665, "4.4.3", "the NOTIFY that answers Expires 0 is terminated, by timeout, with the state"
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from sipproxy.events.notifier import LONGEST
 from sipproxy.interfaces.events import ALLOW, BLOCK, CONFIRM, POLITE_BLOCK, Verdict
 from sipproxy.sip.message import Request
 from tests.events.fakes import NEWS, Phone
@@ -35,6 +39,7 @@ class TellingCase(SubscribeCase):
 class Changes(TellingCase):
     """What changes is told, once, after what was told before."""
 
+    @rfc(6665, "4.2.2", "a change of state is told at once")
     def test_a_change(self) -> None:
         self.change(b"one")
         self.assertEqual(self.alice.take(), ["active;expires=600: one"])
@@ -88,6 +93,7 @@ class Changes(TellingCase):
             self.alice.take()
         self.assertEqual(numbers, [2, 3, 4])
 
+    @rfc(6665, "5.3.2", "the NOTIFY that answers a SUBSCRIBE has the full state")
     @rfc(6665, "5.3.2", "a version counts the NOTIFYs of a subscription, one by one")
     def test_versions_count_what_is_sent(self) -> None:
         self.judge(ALLOW, "counted")
@@ -115,6 +121,54 @@ class Changes(TellingCase):
         self.notifier.changed(b"weather", BOB)
         self.server.clock.advance(0)
         self.assertEqual(self.alice.notified, [])
+
+
+class Turns(TellingCase):
+    """Others have to be served, too."""
+
+    def setUp(self) -> None:
+        TellingCase.setUp(self)
+        for _ in range(9):
+            self.alice.subscribe()
+            self.alice.take()
+        self.booked: list[Callable[[], None]] = []
+        self.patch(self.notifier, "_soon", self.booked.append)
+
+    def turns(self) -> list[int]:
+        """Change the state, and return how many are told in each turn that it takes."""
+        self.news.texts[BOB] = b"new"
+        self.notifier.changed(b"news", BOB)
+        told = []
+        while self.booked:
+            self.booked.pop()()
+            told.append(len(self.alice.notified))
+            self.alice.client.clear()
+        return [count for count in told if count]
+
+    def test_so_many_at_once(self) -> None:
+        self.assertEqual(self.turns(), [10])
+
+    def test_what_takes_long_is_done_in_turns(self) -> None:
+        """A large document, or a filter that means much work: not fifty times in one turn."""
+        show = self.news.render
+
+        def slowly(*arguments: Any) -> Any:
+            self.server.clock.rightNow += LONGEST / 2
+            return show(*arguments)
+
+        self.patch(self.news, "render", slowly)
+        self.assertEqual(self.turns(), [2] * 5)
+
+    def test_one_at_least(self) -> None:
+        """However long it takes to compose."""
+        compose = self.news.compose
+
+        def slowly(resource: bytes) -> Any:
+            self.server.clock.rightNow += 2 * LONGEST
+            return compose(resource)
+
+        self.patch(self.news, "compose", slowly)
+        self.assertEqual(self.turns(), [1, 9])
 
 
 class Pace(TellingCase):
@@ -265,6 +319,7 @@ class Answers(TellingCase):
         assert isinstance(notify, Request)
         self.assertEqual(notify.raw_uri, b"sip:new@192.0.2.1:5060")
 
+    @rfc(6665, "4.2.1.2", "a NOTIFY follows each SUBSCRIBE that is accepted, after its 200")
     @rows(
         {
             "no URI": "<",
@@ -303,6 +358,7 @@ class Answers(TellingCase):
 class Judged(TellingCase):
     """`INotifier.judge` and `Verdict.until` (RFC 5025 §3.2.1)."""
 
+    @rfc(6665, "4.2.1.3", "who is not authorized is answered 403, or told terminated, rejected")
     @rfc(5025, "3.2.1", "block ends a subscription, rejected")
     def test_block(self) -> None:
         self.judge(BLOCK)
