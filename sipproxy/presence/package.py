@@ -69,7 +69,7 @@ class State:
         resource: bytes,
         root: etree._Element | None,
         sphere: bytes | None,
-        closed_name: str,
+        closed_name: Callable[[bytes], str],
         transform: Transform,
     ) -> None:
         self.resource = resource
@@ -96,7 +96,7 @@ class State:
 
     def closed(self) -> etree._Element:
         """Return the document of a presentity of whom nothing is known."""
-        return closed_document(self.resource, self._closed_name)
+        return closed_document(self.resource, self._closed_name(self.resource))
 
 
 @implementer(IEventPackage)
@@ -192,7 +192,7 @@ class PresencePackage:
         self._book(resource, until, now)
         sphere = spheres_at([publication.content for publication in publications], now)
         self._check_sphere(resource, sphere)
-        return State(resource, root, sphere, self._services.name(resource), self._transform)
+        return State(resource, root, sphere, self._services.name, self._transform)
 
     def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a watcher is told of what it may see: the whole, or what has changed (§6.7).
