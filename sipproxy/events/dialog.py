@@ -82,7 +82,6 @@ class Dialog:
         Raises `SipError` 400.
         """
         contact = _contact(request)
-        self.remote_cseq = request.cseq.number
         if contact is not None:
             self.close()
             self._turn(request, contact.uri, flow, identity)
@@ -98,6 +97,9 @@ class Dialog:
             return
         self.target = request_form(contact.uri)
         self.way = None
+        if is_sips(self.target) and not is_secure(self.flow):
+            self.close()
+            self.flow = None  # the target may be reached by TLS, and by nothing less
         self.is_proven = self.is_proven and self.flow is not None
 
     def by_connection(self) -> bool:

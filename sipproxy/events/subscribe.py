@@ -154,6 +154,7 @@ class Subscribe:
             raise SipError(403, "The Subscription Is Another User's")
         if subscription.watcher.identity and not sender.is_proven:
             raise SipError(403, "Not Proven To Be The Subscriber")
+        dialog.remote_cseq = request.cseq.number  # whatever it is answered
         if not dialog.is_about(event):
             raise SipError(403, "Dialog Sharing Is Not Supported")  # §4.5.2
         flow, package = transaction.flow, subscription.described

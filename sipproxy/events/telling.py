@@ -85,6 +85,10 @@ class Telling:
         """The watcher is gone: nothing can be told."""
         raise NotImplementedError
 
+    def expire(self) -> None:
+        """Its time is over."""
+        raise NotImplementedError
+
     def sleep(self, now: float) -> None:
         """Wake when the first of all that may happen is due."""
         raise NotImplementedError
@@ -146,11 +150,14 @@ class Telling:
 
     def flush(self) -> None:
         """Tell what there is to tell, unless a NOTIFY is unanswered or it is too soon."""
+        now = self._notifier.host.now()
+        if self.dialog is not None and self.expires_at <= now:
+            self.expire()  # its appointment is late, for we were, or slept
+            return
         if self.is_unsure:
             self.judge()
         if self._flight is not None or self.dialog is None or not self.has_news:
             return
-        now = self._notifier.host.now()
         if self._earliest() > now:
             self.sleep(now)
             return

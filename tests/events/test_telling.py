@@ -210,6 +210,15 @@ class Pace(TellingCase):
         self.judge(ALLOW)
         self.assertEqual(self.alice.take(), ["active;expires=600: nothing yet"])
 
+    @rfc(6665, "4.1.3", "expires is never less than nothing")
+    def test_it_has_expired_before_anybody_noticed(self) -> None:
+        """The machine has slept: the turn comes before the appointment."""
+        self.news.texts[BOB] = b"one"
+        self.notifier.changed(b"news", BOB)
+        self.server.clock.advance(700)
+        self.assertEqual(self.alice.notified[0], "terminated;reason=timeout")
+        self.assert_nothing_is_left()
+
     def test_it_expires_meanwhile(self) -> None:
         self.alice.ask(60)
         self.alice.take()
@@ -325,6 +334,13 @@ class Answers(TellingCase):
         notify = self.alice.received[-1]
         assert isinstance(notify, Request)
         self.assertEqual(notify.raw_uri, b"sip:alice@192.0.2.1:5060")
+
+    @rfc(3261, "26.2.2", "what has a sips URI goes by TLS, and by nothing less")
+    def test_a_2xx_with_a_sips_contact(self) -> None:
+        self.change(b"one")
+        self.alice.take(200, Contact="<sips:alice@192.0.2.1>")
+        self.change(b"two")
+        self.assertEqual(self.alice.notified, [])
 
     def test_the_answer_to_an_older_one(self) -> None:
         """A SUBSCRIBE is answered at once, whatever is under way: what that comes to is no news."""
