@@ -136,7 +136,7 @@ class Telling:
             tag = self._ready.tag
         if not self._condition.holds(tag):
             return False
-        self.memory = before
+        self._told, self.memory = tag, before
         return True
 
     # Sending
@@ -171,6 +171,7 @@ class Telling:
             self._notify(Content(None, content.tag), now)
         elif self._pace is not None:
             self._pace.sent(now)
+        self._told = content.tag
         return False
 
     def _tell_all(self, now: float) -> None:
