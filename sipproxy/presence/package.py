@@ -151,7 +151,7 @@ class PresencePackage:
         verdict = self.authorization.judge(resource, watcher, sphere)
         until, change = verdict.until, spheres_change(documents, now)
         if change is not None:
-            at = self._host.now() + change - now
+            at = self._host.now() + min(change - now, _LONGEST_SLEEP)
             until = at if until is None else min(until, at)
         if until is None:
             return _lasting(verdict.handling, sphere, verdict.view)
@@ -211,10 +211,9 @@ class PresencePackage:
 
     def _check_sphere(self, resource: bytes, sphere: bytes | None) -> None:
         """Have watchers judged again who were judged in another sphere (RFC 5025 §3.1.2)."""
-        for subscription in self._host.notifier.subscriptions(self.name, resource):
-            if subscription.verdict.view.sphere != sphere:
-                self._host.notifier.judge(self.name, resource)
-            return  # the oldest was judged when the others were, or before them
+        subscriptions = self._host.notifier.subscriptions(self.name, resource)
+        if any(one.verdict.view.sphere != sphere for one in subscriptions):
+            self._host.notifier.judge(self.name, resource)
 
     def _book(self, resource: bytes, until: float | None, now: float) -> None:
         """Compose again when the document says what holds no longer."""

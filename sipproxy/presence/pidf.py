@@ -122,9 +122,13 @@ class Document:
 
     def rename(self, known: Mapping[str, str], taken: frozenset[str]) -> None:
         """Give other names to what has one that is ``taken``: the ``known`` ones, or new ones."""
-        own = self.ids
-        for name in own & (taken | known.keys()):
-            self.renamed[name] = known.get(name) or _free(name, own | taken)
+        own, used = self.ids, {*self.ids, *taken}
+        for name in sorted(own & (taken | known.keys())):
+            new = known.get(name)
+            if new is None or new in used:  # the publisher has come to use that name itself
+                new = _free(name, used)
+            used.add(new)
+            self.renamed[name] = new
         _rename(self.root, self.renamed)
         self._ids = None
 
@@ -271,7 +275,7 @@ def _name_apart(found: Document, others: Sequence[Document], replaced: Document 
         found.rename(known, taken)
 
 
-def _free(name: str, taken: frozenset[str]) -> str:
+def _free(name: str, taken: set[str]) -> str:
     number = 2
     while f"{name}.{number}" in taken:
         number += 1
