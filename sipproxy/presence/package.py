@@ -16,6 +16,7 @@ from sipproxy.interfaces.events import (
     Body,
     IEventHost,
     IEventPackage,
+    IKeepsContents,
     ISubscription,
     Publication,
     Verdict,
@@ -25,6 +26,7 @@ from sipproxy.presence.composition import closed_document
 from sipproxy.presence.partial import PIDF_DIFF
 from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
 from sipproxy.presence.publishing import whole_document
+from sipproxy.presence.records import kept_document, restored_document
 from sipproxy.presence.registration import Services
 from sipproxy.presence.settings import Presence
 from sipproxy.presence.views import PIDF_XML, Showing
@@ -99,7 +101,7 @@ class State:
         return closed_document(self.resource, self._closed_name(self.resource))
 
 
-@implementer(IEventPackage)
+@implementer(IEventPackage, IKeepsContents)
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
@@ -174,6 +176,14 @@ class PresencePackage:
             before = None if known is None else known.data
             data = whole_document(data, before, resource, self._host.identity)
         return self._reader.read(resource, data, self._wall(), others, known)
+
+    def kept(self, publication: Publication) -> Any:
+        """Return what a restart has to know of a publication besides its body."""
+        return kept_document(publication.content, publication.data)
+
+    def restored(self, resource: bytes, data: bytes, kept: Any) -> Document:
+        """Return what a publication of before a restart says; raises `SipError`, or ValueError."""
+        return restored_document(self._reader, resource, data, kept)
 
     def _publications(self, resource: bytes) -> Sequence[Publication]:
         found: Sequence[Publication] = self._host.notifier.publications(self.name, resource)

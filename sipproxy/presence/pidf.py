@@ -172,6 +172,19 @@ class Reader:
         _name_apart(found, others, replaced)
         return found
 
+    def remember(
+        self, found: Document, key: int, stamps: Mapping[str, str], renamed: Mapping[str, str]
+    ) -> None:
+        """Let a document that was read again be what it was, in the same place."""
+        for element in found.root.iterchildren(TUPLE):
+            name = element.get("id", "")
+            if name in found.stamps and name in stamps:
+                found.stamps[name] = found.stamps[name][0], stamps[name]
+                element[-1].text = stamps[name]
+        if renamed:
+            found.rename(renamed, frozenset())
+        found.key, self._keys = key, max(key, self._keys)
+
     def check_size(self, data: bytes) -> None:
         """Raise `SipError` 413 for a body that is too large to be looked at."""
         elements = data.count(b"<") - data.count(b"</")
