@@ -20,6 +20,7 @@ from sipproxy.proxy.settings import Proxy
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_host
 from sipproxy.sip.uri import canonical_host, parse_uri
+from sipproxy.store.settings import StoreSettings
 from sipproxy.transport.identity import sent_by
 from sipproxy.transport.lookup import parse_server
 from sipproxy.transport.settings import Dns, Hep, Limits, Listen, Tls
@@ -48,7 +49,7 @@ class Components(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     location: str = "bindings"  # who is where: ILocation
     credentials: str = "accounts"  # who our users are: ICredentialStore
-    store: str = "memory"  # what survives a restart: IStore
+    store: str = "sqlite"  # what survives a restart: IStore
     forwarder: str = "proxy"  # what sends requests on: IForwarder
     documents: str = "documents"  # what users keep with us, their rules: IDocuments
     composer: str = "composition"  # what makes one presence document of several: IComposer
@@ -68,6 +69,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     proxy: Proxy = Proxy()
     events: Events = Events()
     presence: Presence = Presence()
+    store: StoreSettings = StoreSettings()
     http: Http = Http()
     hep: Hep = Hep()
     transactions: Transactions = Transactions()
@@ -330,9 +332,10 @@ def _check_numbers(config: Config) -> None:
             settings.proxy,
             ["patience", "longest_ring", "next_group", "max_breadth", "max_forwards"],
         ),
+        "store": (settings.store, ["delay"]),
         "transactions": (settings.transactions, ["linger"]),
         "limits": (settings.limits, sorted({*_names(Limits)} - {*_MAY_BE_0, "unlimited"})),
-        "presence": (settings.presence, ["document", "parts"]),
+        "presence": (settings.presence, ["document", "elements"]),
         "dns": (settings.dns, ["patience", "hops", "queries", "cache", "max_ttl"]),
     }
     for table, (values, names) in positive.items():

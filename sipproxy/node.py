@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -80,7 +79,7 @@ class Node:
 
     ``bound`` are the sockets of its listeners; a node without any is what ``check`` builds.
     ``network`` is the class that reaches peers: tests have one without sockets. ``wall`` is the
-    time in seconds since 1970, which rules and presence documents speak of.
+    wall clock, in seconds.
     """
 
     def __init__(
@@ -97,19 +96,15 @@ class Node:
         self.settings = settings = config.settings
         self.log = Logger(namespace="sipproxy")
         self.random = Entropy()
-        self._reactor = reactor
+        self.reactor = reactor
         self._tag_key = self.random(32)
         self.listens = [one.listen for one in bound] or list(settings.listen)
         self.identity = Identity(settings.domains, settings.aliases, self.listens)
         self.wheel = Wheel(self._raised)
         self.ticker = Ticker(reactor, self.wheel)
-        self.layer = TransactionLayer(
-            self.wheel,
-            timers(TICK, settings.transactions.linger),
-            self._tag,
-            self.identity.sent,
-            settings.limits.transactions,
-        )
+        durations, most = timers(TICK, settings.transactions.linger), settings.limits.transactions
+        own = self.identity.sent
+        self.layer = TransactionLayer(self.wheel, durations, self._tag, own, most)
         self.network = self._connected(network, bound)
         self.core = self._shared()
         self.pressure = self._guarded()
@@ -136,7 +131,7 @@ class Node:
     def _guarded(self) -> Pressure:
         """Have new requests, ticks and next hops pass by what looks after them."""
         named = self.core.peers.hops
-        self.network.refuse = Inside(self.listens, named, self._reactor.seconds).refuse
+        self.network.refuse = Inside(self.listens, named, self.reactor.seconds).refuse
         pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
         self.layer.admit = pressure.admit
         self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
@@ -159,13 +154,13 @@ class Node:
         """Build the components that the configuration names, in its order."""
         settings, names = self.settings, self.settings.components
         self._components = components
-        self.core.gruus = self._gruus()
-        self.identity.unveil = self.core.gruus.user
 
         def single(key: str, name: str, interface: type[Interface]) -> Any:
             return components.build(self, name, f"components.{key}", interface)
 
         self.store = single("store", names.store, interfaces.IStore)
+        self.core.gruus = self._gruus()
+        self.identity.unveil = self.core.gruus.user
         self.accounts = single("credentials", names.credentials, interfaces.ICredentialStore)
         self.credentials = self.accounts if settings.auth.required else Everybody()
         self.location = single("location", names.location, interfaces.ILocation)
@@ -214,7 +209,7 @@ class Node:
 
     def _soon(self, call: Callable[[], None]) -> None:
         """Call a function in the next turn of the reactor."""
-        self._reactor.callLater(0, call)
+        self.reactor.callLater(0, call)
 
     def _listed(self, key: str, *kinds: type[Interface]) -> list[Any]:
         names = getattr(self.settings.proxy, key)
@@ -236,12 +231,12 @@ class Node:
             key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
         except (OSError, ValueError) as error:
             raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
-        return Gruus(key, self.wall(), self.now)
+        return Gruus(key, self.store.date(self.now()), self.now)
 
     def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
         """Return the network around the layer, with the listeners' sockets."""
         around = (self.layer, self.ticker, self.random, self._resolver())
-        found = network(self._reactor, self.settings.limits, *around)
+        found = network(self.reactor, self.settings.limits, *around)
         found.contexts = _contexts(self.config)
         found.adopt(bound)
         return found
@@ -249,13 +244,14 @@ class Node:
     def _resolver(self, *dns: Any) -> Resolver:
         """Return what knows names; those in ``[[route]]`` are the operator's own."""
         own = [parse_uri(route.to.encode()).address for route in self.settings.route]
-        return Resolver(self._reactor, self.settings.dns, self.random, own, *dns)
+        return Resolver(self.reactor, self.settings.dns, self.random, own, *dns)
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
         via = request.value(b"via") or b""
         text = via + b"\0" + (request.value(b"call-id") or b"")
-        return hmac.digest(self._tag_key, text, hashlib.sha256)[:8].hex().encode()
+        digest = hashlib.blake2b(text, key=self._tag_key, digest_size=8)
+        return digest.hexdigest().encode()
 
     def _raised(self, sleeper: Sleeper) -> None:
         self.log.failure("an appointment of {sleeper!r}", sleeper=sleeper)
@@ -276,7 +272,7 @@ class Node:
 
     def now(self) -> float:
         """Return the monotonic time in seconds."""
-        seconds: float = self._reactor.seconds()
+        seconds: float = self.reactor.seconds()
         return seconds
 
     def wake(self, sleeper: Sleeper, seconds: float) -> None:

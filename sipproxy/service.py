@@ -6,10 +6,11 @@ import gc
 import signal
 import socket
 import time
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import Service
+from twisted.application.service import IService, Service
 from twisted.internet import defer, task
 from twisted.python import usage
 from twisted.python.failure import Failure
@@ -20,6 +21,7 @@ from sipproxy.ctl.http import site
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.supervisor import Supervisor
 from sipproxy.node import Node
+from sipproxy.store.lock import hold
 from sipproxy.transport.certificates import CertificateError
 from sipproxy.transport.sockets import BindError, bind_all, bound_socket, close_all
 
@@ -42,8 +44,10 @@ class SipService(Service):
         control_socket: socket.socket,
         reactor: Any,
         http_socket: socket.socket | None = None,
+        lock: FileIO | None = None,
     ) -> None:
         self.node = node
+        self._lock = lock
         self._control = control_socket
         self._http = http_socket
         self._reactor = reactor
@@ -100,7 +104,10 @@ class SipService(Service):
             yield task.deferLater(self._reactor, 0.05)
         for part in reversed(self.node.services):
             yield defer.maybeDeferred(part.stopService).addErrback(self._not_stopped, part)
-        yield defer.maybeDeferred(self.node.store.commit).addErrback(self._not_stopped, "store")
+        if not IService.providedBy(
+            self.node.store
+        ):  # else it was the last of them, being the first
+            yield defer.maybeDeferred(self.node.store.commit).addErrback(self._not_stopped, "store")
         self.node.stop()
         if self._port is not None:
             yield defer.maybeDeferred(self._port.stopListening)
@@ -109,6 +116,8 @@ class SipService(Service):
         self._control.close()
         self._supervisor.stopped()
         Path(self.node.config.data, control.FILE).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
 
     def _not_stopped(self, failure: Failure, part: Any) -> None:
         """One that fails to stop must not keep the others from it."""
@@ -139,17 +148,30 @@ def build(config: Config, reactor: Any) -> SipService:
     except OSError as error:
         close_all(bound)
         raise config.error("data", f"{error}; stop it, or name another directory") from None
-    web = None
+    web = lock = None
     try:
+        lock = _hold(config)
         web = _bind_http(config)
-        return SipService(Node(config, bound, reactor), listening, reactor, web)
+        return SipService(Node(config, bound, reactor), listening, reactor, web, lock)
     except BaseException:
         close_all(bound)
         listening.close()
-        if web is not None:
-            web.close()
+        for opened in (web, lock):
+            if opened is not None:
+                opened.close()
         Path(config.data, control.FILE).unlink(missing_ok=True)
         raise
+
+
+def _hold(config: Config) -> FileIO:
+    """Lock the database for this server; raises `ConfigError`."""
+    try:
+        return hold(config.data)
+    except BlockingIOError:
+        problem = f"another server uses the database in {config.data}; stop it, or name another"
+        raise config.error("data", f"{problem} directory") from None
+    except OSError as error:
+        raise config.error("data", f"{error}; make it a directory of ours") from None
 
 
 def _bind_http(config: Config) -> socket.socket | None:

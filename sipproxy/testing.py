@@ -10,11 +10,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+import msgspec
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from sipproxy import config
@@ -26,6 +28,7 @@ from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
 from sipproxy.sip.uri import Uri
 from sipproxy.store.accounts import AccountTable
+from sipproxy.store.sqlite import SqliteStore
 from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.network import Network
 from sipproxy.transport.resolver import Hop, Means, Unreachable
@@ -139,6 +142,17 @@ class FakeNetwork(Network):
         """Return what `find` knows a flow by again."""
         return b"%s %s %d" % (flow.via_transport, flow.host, flow.port)
 
+    def lasting_name(self, flow: Any) -> bytes:
+        """Return what `find_again` knows a flow by after a restart; a connection ends with us."""
+        return b"" if flow.reliable else self.name(flow)
+
+    def find_again(self, name: bytes) -> Any:
+        """Return the flow of a lasting name, or None."""
+        return self.find(name)
+
+    def start(self) -> None:
+        """There is nobody to listen to but the test's clients."""
+
     def find(self, name: bytes) -> Any:
         """Return the open flow of a name, or None."""
         for flow in self.peers.values():
@@ -174,11 +188,26 @@ class FakeClient:
         self.send(make_response(request, status, b"tag-of-%d" % self.flow.port, headers=pairs))
 
 
+class AtOnce:
+    """What the store writes with where there are no threads."""
+
+    def __call__(self, function: Callable[..., None], *arguments: Any) -> Deferred[None]:
+        """Call a function now."""
+        return maybeDeferred(function, *arguments)
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+
 class FakeServer:
-    """A whole server of a test: the real node, on a `Clock`, without sockets.
+    """A whole server of a test: the real node, on a `Clock`, without sockets and threads.
 
     ``directory`` holds its data; ``text`` is its configuration; ``accounts`` maps addresses to
-    passwords.
+    passwords. Nothing outlives it, unless the text has ``[components] store = "sqlite"``: then
+    `restarted` returns the server that comes after it. ``before`` is the one that it comes after.
     """
 
     def __init__(
@@ -186,39 +215,75 @@ class FakeServer:
         directory: str,
         text: str = CONFIG,
         accounts: Mapping[str, str] | None = None,
+        before: FakeServer | None = None,
     ) -> None:
         home = Path(directory)
         home.mkdir(parents=True, exist_ok=True)
-        self.config = config.parse(home / "sipproxy.toml", text)
+        self.config = _forgetful(config.parse(home / "sipproxy.toml", text), text)
         table = AccountTable(self.config.data)
         for aor, password in (accounts or {}).items():
             table.put(aor, password, replace=False)
-        self.clock = Clock()
+        self._text = text
+        self.clock: Clock = Clock() if before is None else before.clock
+        self.stepped: float = (
+            0.0 if before is None else before.stepped
+        )  # the wall clock, in seconds
         self.node = Node(self.config, [], self.clock, FakeNetwork, self.wall)
         self.network: FakeNetwork = self.node.network  # type: ignore[assignment]
+        self._known = {} if before is None else before._still_there()
+        self.network.peers |= self._known
+        if isinstance(self.node.store, SqliteStore):
+            self.node.store.worker = AtOnce()
         for part in self.node.services:
             part.startService()
-        self.node.ticker.start()
+        self.node.start()
 
     def wall(self) -> float:
         """Return the time in seconds since 1970: it is 2027-01-15T08:00:00Z at first."""
-        return STARTED + self.clock.rightNow
+        return STARTED + self.stepped + self.clock.rightNow
 
     def stop(self) -> None:
-        """Stop the components that are services; only a test of one of these needs this."""
+        """Stop as a server does, but for what is under way: nothing waits for it."""
         for part in reversed(self.node.services):
             part.stopService()
-        self.node.ticker.stop()
+        self.node.stop()
+
+    def crash(self) -> None:
+        """End at once, as by ``kill -9``: what is not on disk is lost."""
+        self.node.stop()
+        if isinstance(self.node.store, SqliteStore):
+            self.node.store.close()
+        for call in self.clock.getDelayedCalls():
+            call.cancel()
+
+    def restarted(self, crashed: bool = False, seconds: float = 0.0) -> FakeServer:
+        """Stop, or crash, and return the server that is started in so many seconds.
+
+        Clients keep their addresses, and lose their connections.
+        """
+        if crashed:
+            self.crash()
+        else:
+            self.stop()
+        self.clock.rightNow += seconds
+        return FakeServer(str(self.config.home), self._text, before=self)
 
     def client(self, host: str, port: int = 5060, transport: str = "udp") -> FakeClient:
         """Return a peer at an address, which the server reaches there, too."""
-        flow = FakeFlow(host, port, transport)
+        flow = self._known.pop((transport, host, port), None) or FakeFlow(host, port, transport)
         for listen in self.node.listens:
             if listen.transport == transport:
                 flow.sent_by = sent_by(listen)
                 break
         self.network.peers[(transport, host, port)] = flow
         return FakeClient(self, flow)
+
+    def _still_there(self) -> dict[tuple[str, str, int], FakeFlow]:
+        """Return the flows that outlive a server: those without a connection."""
+        kept = {place: FakeFlow(*place[1:]) for place in self.network.peers if place[0] == "udp"}
+        for flow in kept.values():
+            flow.heard_at = self.clock.rightNow
+        return kept
 
     def deliver(self, data: bytes, flow: FakeFlow) -> None:
         """Let octets arrive, as one datagram or as one message of a stream, and what they cause."""
@@ -231,6 +296,15 @@ class FakeServer:
         """Let time pass, a tick at a time."""
         for _ in range(round(seconds / TICK)):
             self.clock.advance(TICK)
+
+
+def _forgetful(parsed: config.Config, text: str) -> config.Config:
+    """Have a server without a store on disk, unless its configuration names one."""
+    if "store" in tomllib.loads(text).get("components", {}):
+        return parsed
+    components = msgspec.structs.replace(parsed.settings.components, store="memory")
+    settings = msgspec.structs.replace(parsed.settings, components=components)
+    return config.Config(parsed.file, settings)
 
 
 def octets(message: str | bytes | Request | Response) -> bytes:

@@ -19,6 +19,16 @@ SECTIONS = [
     *("17.1.1.2", "17.1.1.3", "17.1.2.2", "17.1.3", "17.1.4", "17.2.1", "17.2.2", "17.2.3"),
 ]
 
+# What the presence agent is held to, by RFC.
+WATCHED = {
+    3680: ["4.4", "4.5", "4.6", "4.7.1", "4.7.2", "4.10"],
+    3856: ["6.4", "6.5", "6.6.1", "6.6.2", "6.7", "6.9", "6.10"],
+    3857: ["4.1", "4.3", "4.4", "4.5", "4.6", "4.7.1", "4.7.2", "4.10"],
+    3903: [f"6 step {number}" for number in range(1, 7)],
+    5025: ["3.1.1.1", "3.1.1.2", "3.1.2", "3.2.1", "3.3.1", "3.3.2"],
+    6665: ["4.2.1.1", "4.2.1.2", "4.2.1.3", "4.2.1.4", "4.2.2"],
+}
+
 
 class MatrixTest(SynchronousTestCase):
     """What is marked, and where."""
@@ -30,6 +40,11 @@ class MatrixTest(SynchronousTestCase):
         known = {marker.section for marker, _ in held() if marker.rfc == 3261}
         steps = {f"{name} step {n + 1}" for name, last in STEPS.items() for n in range(last)}
         self.assertEqual(sorted((steps | set(SECTIONS)) - known), [])
+
+    def test_every_section_about_watching_is_held(self) -> None:
+        known = {(marker.rfc, marker.section) for marker, _ in held()}
+        wanted = {(rfc, section) for rfc, sections in WATCHED.items() for section in sections}
+        self.assertEqual(sorted(wanted - known), [])
 
     @needs_shared("rfc")
     def test_every_section_exists(self) -> None:

@@ -199,7 +199,7 @@ class Host(SynchronousTestCase):
     def test_respond(self) -> None:
         phone = self.server.client("192.0.2.1")
         handler = Answering(self.host)
-        self.patch(self.host.front, "_handlers", [handler])
+        self.patch(self.host.front, "_handlers", {b"REGISTER": [handler]})
         phone.send(REGISTER.format(host="192.0.2.1"))
         (answer,) = phone.received
         self.assertEqual(answer.start, b"SIP/2.0 299 Well Done")

@@ -24,7 +24,8 @@ from sipproxy.node import Node
 from sipproxy.sip.message import Request
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
-from sipproxy.testing import CONFIG, FakeFlow, FakeNetwork, octets
+from sipproxy.store.lock import hold
+from sipproxy.testing import CONFIG, AtOnce, FakeFlow, FakeNetwork, octets
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.sockets import BindError
 from tests.installed import install_also
@@ -96,7 +97,9 @@ class WithService(SynchronousTestCase):
 
     def node(self, config: Any, bound: Any, reactor: Any) -> Node:
         """Build a node that has no sockets."""
-        return Node(config, [], reactor, FakeNetwork)
+        node = Node(config, [], reactor, FakeNetwork)
+        node.store.worker = AtOnce()
+        return node
 
     def make(self, text: str) -> service.SipService:
         """Do what twistd does with a configuration."""
@@ -164,6 +167,18 @@ class Mistakes(WithService):
         self.assertEqual(self.line(CONFIG), f"data: another server runs with var; {remedy}")
         self.assertEqual(self.log, ["closed", "closed"])
 
+    def test_another_server_with_the_same_database(self) -> None:
+        """Its data directory has another name, and the control socket is not ours."""
+        (self.home / "var").mkdir()
+        other = self.home / "other"
+        other.mkdir()
+        (other / "sipproxy.sqlite").symlink_to(self.home / "var" / "sipproxy.sqlite")
+        with hold(other):
+            line = self.line(CONFIG)
+        self.assertIn("data: another server uses the database in ", line)
+        self.assertIn("stop it, or name another directory", line)
+        self.assertEqual(self.log, ["closed", "closed"])
+
     def test_data_that_cannot_be_a_directory(self) -> None:
         (self.home / "taken").write_text("")
         self.assertIn("data: ", self.line('data = "taken"\n' + CONFIG))
@@ -179,7 +194,7 @@ class Mistakes(WithService):
         (self.home / "var" / "sipproxy.sqlite").write_text("no database, by far not one")
         file = self.home.resolve() / "var" / "sipproxy.sqlite"
         problem = f"{file} is damaged (file is not a database): restore a copy, or move it away"
-        self.assertEqual(self.line(CONFIG), f"plugin.accounts: {problem} and begin anew")
+        self.assertEqual(self.line(CONFIG), f"plugin.sqlite: {problem} and begin anew")
         self.assertEqual(self.log, ["closed", "closed"])
 
     def test_a_bug_leaves_nothing_open_either(self) -> None:
@@ -241,7 +256,8 @@ class WithLife(WithService):
         node = self.served.node
         node.network.peers[("udp", "192.0.2.1", 5060)] = self.flow
         self.patch(node, "stop", lambda: self.log.append("node stops"))
-        self.patch(node.store, "commit", lambda: self.log.append("store commits"))
+        close = node.store.close
+        self.patch(node.store, "close", lambda: (self.log.append("store closes"), close()))
         self.served.startService()
 
     def deliver(self, text: str) -> list[bytes]:
@@ -280,7 +296,7 @@ class Life(WithLife):
         self.start("b", "a")
         del self.log[:]
         self.successResultOf(self.served.stopService())
-        expected = ["a stops", "b stops", "store commits", "node stops", "control stops"]
+        expected = ["a stops", "b stops", "store closes", "node stops", "control stops"]
         self.assertEqual(self.log, expected)
         self.assertFalse(self.control.exists())
 
@@ -299,7 +315,7 @@ class Life(WithLife):
         self.start("b", "bad")
         del self.log[:]
         self.successResultOf(self.served.stopService())
-        self.assertEqual(self.log[:3], ["bad stops", "b stops", "store commits"])
+        self.assertEqual(self.log[:3], ["bad stops", "b stops", "store closes"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertFalse(self.control.exists())
 
@@ -335,7 +351,7 @@ class Draining(WithLife):
         self.assertTrue(self.flow.sent[0].startswith(b"SIP/2.0 200 OK\r\n"))
         self.reactor.advance(0.05)
         self.successResultOf(self.stopping)
-        self.assertEqual(self.log[:2], ["a stops", "store commits"])
+        self.assertEqual(self.log[:2], ["a stops", "store closes"])
 
     def test_it_waits_no_longer_than_that(self) -> None:
         self.patch(self.served.node.front._core.layer, "_servers", {1: Endless()})

@@ -74,12 +74,17 @@ class Client:
         host, port = self._socket.getsockname()[:2]
         return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
 
+    @property
+    def contact(self) -> bytes:
+        """Our URI, as Contact has it."""
+        user = self.aor.rpartition("@")[0].encode()
+        suffix = b"" if self.transport == "udp" else b";transport=" + self.transport.encode()
+        return b"sip:%s@%s%s" % (user, self.address, suffix)
+
     def register(self, expires: int) -> Response:
         """Register our contact, or with 0 end the binding."""
         domain = self.aor.rpartition("@")[2].encode()
-        user = self.aor.rpartition("@")[0].encode()
-        suffix = b"" if self.transport == "udp" else b";transport=" + self.transport.encode()
-        contact = b"<sip:%s@%s%s>;expires=%d" % (user, self.address, suffix, expires)
+        contact = b"<%s>;expires=%d" % (self.contact, expires)
         headers = [(b"Contact", contact)]
         return self.authenticated(b"REGISTER", b"sip:" + domain, self.aor, headers)
 
@@ -99,13 +104,18 @@ class Client:
         return self.send(b"MESSAGE", uri, to, headers, body)
 
     def authenticated(
-        self, method: bytes, uri: bytes, to: str, headers: list[tuple[bytes, bytes]]
+        self,
+        method: bytes,
+        uri: bytes,
+        to: str,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes = b"",
     ) -> Response:
         """Send a request, answer its challenge if there is one, and return the final response."""
-        response = self.final(self.send(method, uri, to, headers))
+        response = self.final(self.send(method, uri, to, headers, body))
         if response.status in (401, 407):
             headers = [*headers, self._authorized(response, method, uri)]
-            response = self.final(self.send(method, uri, to, headers))
+            response = self.final(self.send(method, uri, to, headers, body))
         return response
 
     def _authorized(self, challenge: Response, method: bytes, uri: bytes) -> tuple[bytes, bytes]:

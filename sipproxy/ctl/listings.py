@@ -1,4 +1,4 @@
-"""``sipctl watchers`` and ``sipctl publications``: listings, once or for as long as one looks."""
+"""``sipctl watchers``, ``publications`` and ``explain``: who is told what of whom, and why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from sipproxy.ctl.command import as_json, asked, cell, show
+from sipproxy.ctl.command import as_json, asked, cell, fail, show
 
 INTERVAL = 1.0  # seconds between two looks
 _PASSING = ("age", "expires")  # what changes by itself is no change
@@ -48,6 +48,33 @@ def publications(
         _follow(context, "publications", presentity, "tag", as_json)
     else:
         show(asked(context, "publications", aor=presentity), as_json, "no publications")
+
+
+@click.command("explain")
+@click.argument("watcher")
+@click.argument("presentity")
+@click.option("--document", is_flag=True, help="Print the document that is sent, alone.")
+@as_json
+@click.pass_context
+def explain(
+    context: click.Context, watcher: str, presentity: str, document: bool, as_json: bool
+) -> None:
+    """Say what WATCHER sees of PRESENTITY, and why, or why nothing is sent.
+
+    WATCHER is user@domain, taken for authenticated unless a subscription says otherwise, or
+    anonymous.
+    """
+    if watcher == "anonymous":
+        watcher = "anonymous@anonymous.invalid"
+    found = asked(context, "explain", watcher=watcher, presentity=presentity)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not document:
+        click.echo("\n".join(found["words"]))
+    elif found["document"] is None:
+        fail(found["words"][0])
+    else:
+        click.echo(found["document"])
 
 
 def _follow(context: click.Context, command: str, aor: str | None, key: str, wants: bool) -> None:

@@ -14,7 +14,7 @@ from sipproxy import __version__
 from sipproxy.config import DEFAULT_FILE, ConfigError
 from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
-from sipproxy.ctl.listings import publications, watchers
+from sipproxy.ctl.listings import explain, publications, watchers
 from sipproxy.ctl.rules import forget, rules
 from sipproxy.ctl.tracing import trace
 from sipproxy.ctl.unbinding import unbind_command
@@ -31,7 +31,7 @@ def main(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (rules, watchers, publications, trace, unbind_command):
+for command in (rules, watchers, publications, explain, trace, unbind_command):
     main.add_command(command)
 
 

@@ -74,7 +74,8 @@ def rules_put(context: click.Context, user: str, file: Path, name: str) -> None:
         try:
             table.put(aor, KIND, name, data)
         except DocumentError as error:
-            fail(f"{file}: {error}; nothing changed")
+            place = "standard input" if file == _STDIN else str(file)
+            fail(f"{place}: {error}; nothing changed")
     tell(config, "reload-documents", aor=user)
 
 

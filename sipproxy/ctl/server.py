@@ -17,6 +17,7 @@ from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
+from sipproxy.transport.batches import IS_USED
 from sipproxy.transport.certificates import CertificateError
 
 
@@ -67,6 +68,7 @@ class Commands(Factory):
             "reload-documents": self._reload_documents,
             "watchers": self._watchers,
             "publications": self._publications,
+            "explain": self._explain,
         }
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
@@ -104,6 +106,7 @@ class Commands(Factory):
             "is_behind": node.pressure.is_behind,
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",
+            "datagrams": "batched" if IS_USED else "single",
         }
 
     def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,6 +144,14 @@ class Commands(Factory):
 
     def _publications(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         return publications(self.node, _aor(request.get("aor")))
+
+    def _explain(self, request: dict[str, Any]) -> dict[str, Any]:
+        from sipproxy.ctl.explanation import explain  # a server without presence needs none of it
+
+        watcher, presentity = _aor(request.get("watcher")), _aor(request.get("presentity"))
+        if watcher is None or presentity is None:
+            raise _Mistake("explain needs a watcher and a presentity")
+        return explain(self.node, watcher, presentity)
 
     def _reload_accounts(self, request: dict[str, Any]) -> None:
         reload = getattr(self.node.accounts, "reload", None)

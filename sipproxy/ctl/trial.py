@@ -123,6 +123,8 @@ class Trial:
                 f"{place}: a MESSAGE from {one.aor} reaches {other.aor}",
                 partial(_delivered, one, other, challenged),
             )
+        if "presence" in self._config.settings.events.packages:
+            self._step(f"{place}: {a.aor} publishes, and sees it", partial(_published, a))
         for client in (a, b):
             self._step(f"{place}: {client.aor} leaves", partial(_registered, client, 0))
 
@@ -152,6 +154,29 @@ def _registered(client: Client, expires: int) -> None:
     here = any(client.address in value for value in response.values(b"contact"))
     if here != bool(expires):
         raise Failed("the binding is " + ("missing" if expires else "still there"))
+
+
+_DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
+<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:{aor}">
+<tuple id="try"><status><basic>open</basic></status><note>{text}</note></tuple></presence>"""
+
+
+def _published(client: Client) -> None:
+    """Publish presence, and fetch it as its owner, who always may (RFC 3903, RFC 3856)."""
+    uri, event = b"sip:" + client.aor.encode(), (b"Event", b"presence")
+    body = _DOCUMENT.format(aor=client.aor, text=_TEXT).encode()
+    typed = (b"Content-Type", b"application/pidf+xml")
+    stored = client.authenticated(b"PUBLISH", uri, client.aor, [event, typed], body)
+    _expect(stored.status, 200)
+    contact = (b"Contact", b"<" + client.contact + b">")
+    asked = [event, contact, (b"Expires", b"0")]
+    _expect(client.authenticated(b"SUBSCRIBE", uri, client.aor, asked).status, 200)
+    told = client.request()
+    if told.method != b"NOTIFY" or _TEXT.encode() not in told.body:
+        raise Failed(f"{told.method.decode()} with {told.body!r} arrived")
+    tag = (b"SIP-If-Match", stored.value(b"sip-etag") or b"")
+    removed = client.authenticated(b"PUBLISH", uri, client.aor, [event, tag, (b"Expires", b"0")])
+    _expect(removed.status, 200)
 
 
 def _delivered(sender: Client, receiver: Client, challenged: bool) -> None:

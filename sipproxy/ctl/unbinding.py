@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sipproxy.ctl.command import as_json, asked, show
-from sipproxy.interfaces import REJECTED, Ending, then
+from sipproxy.interfaces import REJECTED, Ending, is_deferred, then
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -34,8 +35,15 @@ def unbind(
         named = [binding for binding in named if binding.expires_at > now + seconds]
         kept = [b.shortened(now + seconds) if b in named else b for b in bindings]
     if named:
-        node.location.commit(aor, kept, Ending(event.encode(), seconds))
+        _commit(node, aor, kept, Ending(event.encode(), seconds))
     return [{"aor": aor.decode("utf-8", "replace"), **b.describe(now)} for b in named]
+
+
+def _commit(node: Node, aor: bytes, kept: Sequence[Any], ending: Ending) -> None:
+    committed = node.location.commit(aor, kept, ending)
+    if is_deferred(committed):
+        text = "the bindings of {aor} stay: the store cannot be written"
+        committed.addErrback(lambda _: node.log.error(text, aor=aor))
 
 
 def reject_strangers(node: Node) -> None:
@@ -43,7 +51,7 @@ def reject_strangers(node: Node) -> None:
 
     def judged(aor: bytes, is_known: bool) -> None:
         if not is_known:
-            node.location.commit(aor, [], REJECTED)
+            _commit(node, aor, [], REJECTED)
 
     for aor in node.location.aors():
         then(node.credentials.known(aor), partial(judged, aor))

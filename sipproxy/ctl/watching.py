@@ -16,20 +16,36 @@ HANDLING = {BLOCK: "block", CONFIRM: "confirm", POLITE_BLOCK: "polite-block", AL
 
 def watchers(node: Node, aor: bytes | None) -> list[dict[str, Any]]:
     """Return every subscription, or those to one user, in order."""
+    return [
+        row
+        for resource, package in _wanted(node.notifier.resources(), aor)
+        for row in watchers_of(node, package, resource)
+    ]
+
+
+def watchers_of(node: Node, package: bytes, resource: bytes) -> list[dict[str, Any]]:
+    """Return the subscriptions to one resource, the oldest first."""
     now = node.now()
     return [
         {"presentity": shown(resource), "package": shown(package), **_watcher(one, now)}
-        for resource, package in _wanted(node.notifier.resources(), aor)
         for one in node.notifier.subscriptions(package, resource)
     ]
 
 
 def publications(node: Node, aor: bytes | None) -> list[dict[str, Any]]:
     """Return every publication, or those of one user, in order."""
+    return [
+        row
+        for resource, package in _wanted(node.publications.resources(), aor)
+        for row in publications_of(node, package, resource)
+    ]
+
+
+def publications_of(node: Node, package: bytes, resource: bytes) -> list[dict[str, Any]]:
+    """Return the publications of one resource, the oldest first."""
     now = node.now()
     return [
         {"presentity": shown(resource), "package": shown(package), **_publication(one, now)}
-        for resource, package in _wanted(node.publications.resources(), aor)
         for one in node.publications.of(package, resource)
     ]
 

@@ -23,9 +23,7 @@ class Asked:
 
     ``earlier`` are the terms that hold in the same dialog, if it is in one.
     ``seconds`` is the duration that is granted, ``accepted`` which of the body types are wanted,
-    preferred first. ``earlier`` are the terms that held before, in the same dialog. ``likeness`` is
-    the same for requests that ask for the same (RFC 3857 §4.7.1); it is None, as ``terms`` are,
-    where there is no body to say so.
+    preferred first. ``likeness`` is the same for requests that ask for the same (RFC 3857 §4.7.1).
     """
 
     __slots__ = (

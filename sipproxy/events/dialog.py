@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sipproxy.transport.identity import Identity
 
 MARK = b"s-"  # begins the user part of our Contact
+_LONGEST = 2048  # bytes of a Contact
 
 
 class Dialog:
@@ -50,7 +51,8 @@ class Dialog:
         self.local = b"%b;tag=%b" % (request.value(b"to") or b"", tag)
         self.remote = request.value(b"from") or b""
         self.routes = tuple(_routes(request))
-        self.contact = local_target(request, contact, flow, tag)
+        nearest = parse_name_addr(self.routes[0]) if self.routes else contact
+        self.contact = local_target(request, nearest.raw_uri, flow, tag)
         self.flow: Flow | None = None
         self.is_lost = False  # its flow has closed, and there is no other way
         self.is_proven = False
@@ -134,6 +136,12 @@ class Dialog:
             self.is_lost = is_address and host != flow.host
 
     @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        parts = (self.call_id, self.local, self.remote, self.event, self.target, *self.routes)
+        return sum(map(len, parts))
+
+    @property
     def fields(self) -> tuple[tuple[bytes, bytes], ...]:
         """The header fields that are the same in each request."""
         return (
@@ -146,14 +154,13 @@ class Dialog:
         )
 
 
-def local_target(request: Request, contact: NameAddr, flow: Flow, tag: bytes) -> bytes:
+def local_target(request: Request, nearest: bytes, flow: Flow, tag: bytes) -> bytes:
     """Return the Contact that leads to us: a GRUU of our own making (RFC 6665 §4.5.1, 5627 §4.3).
 
+    ``nearest`` is the first Record-Route, or the Contact of the request where there is none.
     It is sips where RFC 3261 §12.1.1 asks for it; 400 where nothing that came by TLS does.
     """
     our, transport = flow.sent_by, flow.via_transport.lower()
-    routes = request.values(b"record-route")
-    nearest = parse_name_addr(routes[0]).raw_uri if routes else contact.raw_uri
     if is_sips(request.raw_uri) or is_sips(nearest):
         if not is_secure(flow):
             raise SipError(400, "SIPS Needs TLS")
@@ -168,6 +175,8 @@ def _place(flow: Flow | None) -> tuple[bytes, int] | None:
 
 def _routes(request: Request) -> list[bytes]:
     """Return the route set: Record-Route in its order (§12.1.1); raises `SipError` 400."""
+    if b"record-route" not in request.names:
+        return []
     routes = request.values(b"record-route")
     for value in routes:
         if not parse_name_addr(value).uri.is_sip:
@@ -177,10 +186,12 @@ def _routes(request: Request) -> list[bytes]:
 
 def _contact(message: Request | Response) -> NameAddr | None:
     """Return the one Contact that makes a remote target (§8.1.1.8); raises `SipError` 400."""
-    values = message.values(b"contact")
-    if not values:
+    value = message.value(b"contact")
+    if value is None:
         return None
-    contact = parse_name_addr(values[0])
-    if len(values) > 1 or not contact.uri.is_sip:
+    if len(value) > _LONGEST:
+        raise malformed("Contact: it is too long")
+    contact = parse_name_addr(value)  # two in one line are no address
+    if message.names.count(b"contact") > 1 or not contact.uri.is_sip:
         raise malformed("Contact")
     return contact

@@ -61,7 +61,8 @@ class Comparison:
         start: _Element | None = element.getparent() if self.up else element
         found = [] if start is None else _follow([start], self.steps, patience)
         for one in found:
-            text = one.get(self.attribute) if self.attribute is not None else value_of(one)
+            is_value = self.attribute is None
+            text = value_of(one, patience) if is_value else one.get(self.attribute or "")
             patience.spend(1 + len(text or "") // _CHARACTERS)
             if text is not None and self._is_right(str(text)):
                 return True
@@ -186,9 +187,12 @@ def _follow(
     return elements
 
 
-def value_of(element: _Element) -> str:
+def value_of(element: _Element, patience: Patience) -> str:
     """Return the text within an element, as XPath compares it."""
-    return str(_string(element)) if len(element) else element.text or ""
+    if not len(element):
+        return element.text or ""
+    patience.spend(sum(1 for _ in element.iter()))
+    return str(_string(element))
 
 
 def number_of(value: str | float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -28,13 +28,21 @@ from sipproxy.interfaces.events import (
 )
 
 SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
+SHARE = 10  # of them those of one resource, before it is another's turn
 LONGEST = 0.02  # seconds after which a turn ends: large documents and filters take milliseconds
 
 
 class Resource:
-    """What is watched, and by whom."""
+    """What is watched, and by whom.
 
-    __slots__ = ("aor", "contents", "is_composed", "package", "state", "subscriptions")
+    ``version`` rises with each change of its state, ``judged`` with each of what its watchers may
+    have: each of them knows by that whether there is anything to do.
+    """
+
+    __slots__ = (
+        *("aor", "contents", "is_composed", "is_stale", "judged", "package", "state"),
+        *("subscriptions", "version"),
+    )
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
         self.package = package
@@ -43,6 +51,8 @@ class Resource:
         self.is_composed = False
         self.state: Any = None
         self.contents = Contents()
+        self.version = self.judged = 0
+        self.is_stale = False  # it has changed since it was composed last
 
     def drop(self) -> None:
         """Forget what was composed, and what was made of it."""
@@ -79,7 +89,7 @@ class Notifier:
         self._listeners: list[ISubscriptionListener] = []
         self._changed: dict[Resource, None] = {}
         self._composed: dict[Resource, None] = {}
-        self._queue: deque[Subscription] = deque()
+        self._passes: deque[Iterator[Subscription]] = deque()
         self._is_booked = False
 
     def __len__(self) -> int:
@@ -98,6 +108,8 @@ class Notifier:
         known = self._resources.get((package, resource))
         if known is not None:
             known.drop()
+            known.version += 1
+            known.is_stale = True
             self._changed[known] = None
             self._book()
 
@@ -105,9 +117,16 @@ class Notifier:
         """What watchers of a resource may have is to be asked again; they are told."""
         known = self._resources.get((package, resource))
         if known is not None:
-            for subscription in known.subscriptions:
-                subscription.is_unsure = True
-                self._enqueue(subscription)
+            known.judged += 1
+            self._changed[known] = None
+            self._book()
+
+    def end(
+        self, package: bytes, resource: bytes, reason: bytes, retry_after: int | None = None
+    ) -> None:
+        """End the subscriptions to a resource for a reason of §4.1.3."""
+        for subscription in self.subscriptions(package, resource):
+            subscription.dismiss(reason, retry_after)
 
     def subscriptions(self, package: bytes, resource: bytes) -> Sequence[Subscription]:
         """Return the subscriptions to a resource, pending and waiting ones too."""
@@ -133,59 +152,64 @@ class Notifier:
             self._is_booked = True
             self._soon(self._turn)
 
-    def _enqueue(self, subscription: Subscription) -> None:
-        if not subscription.is_queued:
-            subscription.is_queued = True
-            self._queue.append(subscription)
-            self._book()
-
     def _turn(self) -> None:
-        """Tell the next slice of those who are to be told."""
+        """Tell the next of those who are to be told, some of each resource in turn."""
         self._is_booked = False
         end = self.host.now() + LONGEST
         for resource in list(islice(self._changed, SLICE)):
             del self._changed[resource]
-            self._mark(resource)
+            self._begin(resource)
             if self.host.now() >= end:
                 break
-        try:
-            self._flush(min(SLICE, len(self._queue)), end)
-        finally:
-            if self._queue or self._changed:
-                self._book()
-            else:
-                self._drop_states()
+        passes, left = self._passes, SLICE
+        while passes and left > 0:
+            one = passes.popleft()
+            count = self._tell_some(one, end)
+            left -= max(1, count)
+            is_late = self.host.now() >= end
+            if count == SHARE or (count and is_late):
+                passes.append(one)
+            if is_late:
+                break
+        if passes or self._changed:
+            self._book()
+        else:
+            self._drop_states()
 
-    def _mark(self, resource: Resource) -> None:
-        """Note who is to be told.
+    def _begin(self, resource: Resource) -> None:
+        """Begin to tell the watchers of a resource.
 
-        It is composed now, also where nobody may be told: verdicts may depend on what is known.
+        What has changed is composed, also where nobody may be told: verdicts may depend on it.
         """
-        try:
-            self._compose(resource)
-        except Exception:
-            self.host.log.failure("while {aor} is composed", aor=resource.aor)
-        for subscription in resource.subscriptions:
-            if subscription.mark():
-                self._enqueue(subscription)
+        if resource.is_stale:
+            try:
+                self._compose(resource)
+            except Exception:
+                self.host.log.failure("while {aor} is composed", aor=resource.aor)
+        self._passes.append(iter(tuple(resource.subscriptions)))
 
     def _compose(self, resource: Resource) -> None:
+        resource.is_stale = False
         resource.state = resource.package.compose(resource.aor)
         resource.is_composed = True
         self._composed[resource] = None
         self._book()
 
-    def _flush(self, count: int, end: float) -> None:
-        """Tell so many, or at least one, until it is time for others."""
-        for _ in range(count):
-            subscription = self._queue.popleft()
-            subscription.is_queued = False
-            try:
-                subscription.flush()
-            except Exception:
-                self.host.log.failure("while {aor} is told", aor=subscription.watcher.aor)
+    def _tell_some(self, watchers: Iterator[Subscription], end: float) -> int:
+        """Tell some of one resource, or at least one, until it is time for others."""
+        count = 0
+        for subscription in islice(watchers, SHARE):
+            self._flush(subscription)
+            count += 1
             if self.host.now() >= end:
-                return
+                break
+        return count
+
+    def _flush(self, subscription: Subscription) -> None:
+        try:
+            subscription.flush()
+        except Exception:
+            self.host.log.failure("while {aor} is told", aor=subscription.watcher.aor)
 
     def _drop_states(self) -> None:
         """What was composed is good for one turn, and for what is told of it in the next ones."""

@@ -163,7 +163,7 @@ class PublicationTable:
             for flow in after - before:
                 flow.watch(record.flow_closed)
         if kept:
-            first = min(publication.expires_at for publication in kept)
+            first = min([publication.expires_at for publication in kept])
             self._host.wake(record, first - self._host.now())
         else:
             self._host.forget(record)
@@ -172,5 +172,8 @@ class PublicationTable:
 
 def _connections(publications: Sequence[Publication]) -> set[Flow]:
     """Return the open connections that publications came by: over UDP there is no end to see."""
-    flows = [publication.flow for publication in publications]
-    return {flow for flow in flows if flow is not None and flow.reliable and flow.is_open}
+    return {
+        flow
+        for publication in publications
+        if (flow := publication.flow) is not None and flow.reliable and flow.is_open
+    }

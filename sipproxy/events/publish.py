@@ -9,9 +9,9 @@ from zope.interface import implementer
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
 from sipproxy.events.settings import Events
-from sipproxy.events.turns import Turns
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
 from sipproxy.interfaces.events import IEventPackage, Publication
+from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.outbound import is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_token, malformed

@@ -11,15 +11,13 @@ from sipproxy.events.content import Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.telling import (
     ACTIVE,
-    CHANGE,
-    FULL,
     NEVER,
-    NOTHING,
     PENDING,
     TERMINATED,
     WAITING,
     Telling,
 )
+from sipproxy.events.way import Watching
 from sipproxy.interfaces.events import (
     BLOCK,
     CONFIRM,
@@ -28,6 +26,7 @@ from sipproxy.interfaces.events import (
     Verdict,
     Watcher,
 )
+from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
     from sipproxy.events.notifier import Notifier, Resource
@@ -48,7 +47,7 @@ class Subscription(Telling):
 
     __slots__ = (
         *("_gives_up_at", "accepted", "began_at", "booked", "due", "event", "id", "is_confirmed"),
-        *("is_queued", "likeness", "media_type", "memory", "source", "terms", "watcher"),
+        *("likeness", "media_type", "source", "terms", "watcher"),
     )
 
     def __init__(
@@ -65,11 +64,10 @@ class Subscription(Telling):
         self.source = source  # the address that it came from
         self.id = notifier.host.random(8).hex().encode()
         self.began_at = self.expires_at
+        self.media_type = b""
         self.terms: Any = None
-        self.memory: Any = None
-        self.likeness = b""
+        self.likeness: bytes | None = None
         self.is_confirmed = bool(watcher.identity)
-        self.is_queued = False
         self.due = self.booked = 0
         self._gives_up_at = NEVER
         self.event = b"subscribe"  # why it has the status that it has
@@ -94,13 +92,18 @@ class Subscription(Telling):
 
     def ask(self, asked: Asked) -> None:
         """Take what a SUBSCRIBE says; a filter stays until another comes (RFC 4660 §4.3)."""
+        known = self.media_type, self.terms
         self.expires_at = self._notifier.host.now() + asked.seconds
         self.accepted = asked.accepted
         self.media_type = asked.accepted[0]
         self._condition = asked.condition
         self.agree(asked.rates)
         if asked.has_body:
-            self.terms, self.likeness = asked.terms, asked.likeness
+            self.terms = asked.terms
+        if (self.media_type, self.terms) != known:
+            self._must = True  # what it would be told is another thing
+        if asked.has_body or self.likeness is None:
+            self.likeness = asked.likeness
 
     def begin(self) -> None:
         """It has been entered."""
@@ -119,7 +122,7 @@ class Subscription(Telling):
         if self.expires_at <= now:
             self.expire(shows_state=True, is_known=is_known)  # §4.4.3
         elif is_known:
-            self._need, self._is_behind = NOTHING, False
+            self._must = self._is_behind = False
             self.sleep(now)
         else:
             self._tell_all(now)
@@ -130,11 +133,18 @@ class Subscription(Telling):
         self._finish(ACTIVE, b"terminated;reason=timeout", shows_state=True)
 
     def wait(self, is_known: bool = False) -> None:
-        """Remember that permission was asked for; the dialog is over."""
-        self._moved(WAITING, b"timeout")
+        """Remember that permission was asked for; the dialog is over.
+
+        Nobody could be told who it is that nobody vouches for, and anybody could have much
+        remembered: such a one gives up at once (RFC 3857 §4.7.1).
+        """
         if is_known:
             self._drop_dialog()
-        else:
+        if not self.watcher.identity:
+            self._end(b"giveup", b"timeout")
+            return
+        self._moved(WAITING, b"timeout")
+        if not is_known:
             self._finish(PENDING, b"terminated;reason=timeout", shows_state=False)
         self.sleep(self._notifier.host.now())
 
@@ -218,7 +228,7 @@ class Subscription(Telling):
 
     def judge(self) -> None:
         """Ask for the verdict again, and follow it (RFC 5025 §3.2.1)."""
-        self.is_unsure = False
+        self._judged = self._resource.judged
         if self.status == TERMINATED:
             return
         known, self.verdict = self.verdict, self._notifier.verdict(self._resource, self)
@@ -231,7 +241,7 @@ class Subscription(Telling):
         elif self.status != ACTIVE:
             self.approve()
         elif (known.handling, known.view) != (handling, self.verdict.view):
-            self._need = max(self._need, CHANGE)
+            self._shown = -1
         self.sleep(self._notifier.host.now())
 
     def show(self, is_full: bool) -> Content | None:
@@ -241,6 +251,10 @@ class Subscription(Telling):
     def confirm(self) -> None:
         """The watcher has shown that it is there."""
         self._notifier.census.confirm(self)
+
+    def farewell(self) -> Watching:
+        """Return who hears what becomes of the last NOTIFY."""
+        return NOBODY if self.is_confirmed else self._notifier.census.farewell(self)
 
     # Sleeper
 
@@ -254,10 +268,10 @@ class Subscription(Telling):
             first = min(first, self.expires_at)
         if self.status != ACTIVE:
             first = min(first, self._gives_up_at)
-        if self._need and self._flight is None:
+        if self._flight is None and self.has_news:
             first = min(first, self._earliest())
-        if self._pace is not None:
-            first = min(first, max(now, self._latest()))
+        elif self._flight is None:
+            first = min(first, self._latest())
         self._notifier.host.wake(self, first - now)
 
     def woken(self) -> None:
@@ -270,9 +284,7 @@ class Subscription(Telling):
         else:
             until = self.verdict.until
             if until is not None and now >= until:
-                self.is_unsure = True
-            if self._pace is not None and now >= self._latest():
-                self._need = FULL
+                self._judged = -1
             self.flush()
             self.sleep(now)
 

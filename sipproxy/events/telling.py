@@ -9,16 +9,14 @@ from sipproxy.events.content import EMPTY, Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.outcomes import is_end, retry_after
 from sipproxy.events.rates import NONE, Pace, Rates, answered_rates, rate_params
-from sipproxy.events.way import Flight
+from sipproxy.events.way import Flight, Watching
 from sipproxy.interfaces.events import CONFIRM, Verdict
-from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
     from sipproxy.events.notifier import Notifier, Resource
     from sipproxy.sip.message import Response
 
 PENDING, ACTIVE, WAITING, TERMINATED = b"pending", b"active", b"waiting", b"terminated"
-NOTHING, CHANGE, FULL = range(3)  # what there is to tell
 NEVER = float("inf")
 
 
@@ -40,9 +38,9 @@ class Telling:
     """
 
     __slots__ = (
-        *("_condition", "_flight", "_full_after", "_is_behind", "_need", "_notifier", "_pace"),
-        *("_ready", "_resource", "_told", "_told_at", "dialog", "expires_at", "is_unsure"),
-        *("sent", "status", "verdict"),
+        *("_condition", "_flight", "_full_after", "_is_behind", "_judged", "_must", "_notifier"),
+        *("_pace", "_ready", "_resource", "_shown", "_told", "_told_at", "dialog", "expires_at"),
+        *("memory", "sent", "status", "verdict"),
     )
 
     def __init__(
@@ -54,9 +52,11 @@ class Telling:
         self.verdict = verdict
         self.status = PENDING if verdict.handling == CONFIRM else ACTIVE
         self.expires_at = notifier.host.now()
-        self.is_unsure = False  # the verdict is to be asked for before anything else is told
-        self._need = NOTHING
+        self._judged = resource.judged
+        self._shown = 0  # the version that was rendered last
+        self._must = False  # it is to be told, whether it has changed or not
         self._flight: Flight | None = None
+        self.memory: Any = None
         self._ready: Content | None = None  # rendered before it was known that it is to be told
         self._told = b""  # the entity-tag that was told last
         self._told_at = self._full_after = -NEVER
@@ -73,7 +73,7 @@ class Telling:
     @property
     def tells_at(self) -> float | None:
         """When what has changed may be told; None where there is nothing to tell."""
-        return self._earliest() if self._need and self.dialog is not None else None
+        return self._earliest() if self.has_news and self.dialog is not None else None
 
     # What the states do
 
@@ -97,6 +97,21 @@ class Telling:
         """The watcher has shown that it is there."""
         raise NotImplementedError
 
+    def farewell(self) -> Watching:
+        """Return who hears what becomes of the last NOTIFY."""
+        raise NotImplementedError
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the verdict is to be asked for before anything else is told."""
+        return self._judged != self._resource.judged
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to tell."""
+        is_new = self.status == ACTIVE and self._shown != self._resource.version
+        return self._must or is_new or self._is_due()
+
     # What the watcher wishes
 
     def agree(self, rates: Rates) -> None:
@@ -118,72 +133,70 @@ class Telling:
         """
         if self._condition is None or self.is_unsure:
             return False
-        tag = self._told
-        if self._need or self._is_behind:
+        tag, before = self._told, self.memory
+        if self.has_news or self._is_behind:
             self._ready = self._rendered(is_full=True) or EMPTY
             tag = self._ready.tag
-        return self._condition.holds(tag)
+        if not self._condition.holds(tag):
+            return False
+        self.memory = before
+        return True
 
     # Sending
-
-    def mark(self) -> bool:
-        """Note that the resource has changed; tell whether this is to be flushed."""
-        if self.status != ACTIVE or self._need:
-            return False
-        self._need = CHANGE
-        return self._flight is None
 
     def flush(self) -> None:
         """Tell what there is to tell, unless a NOTIFY is unanswered or it is too soon."""
         if self.is_unsure:
             self.judge()
-        if not self._need or self._flight is not None or self.dialog is None:
+        if self._flight is not None or self.dialog is None or not self.has_news:
             return
         now = self._notifier.host.now()
         if self._earliest() > now:
             self.sleep(now)
             return
-        is_full = self._need == FULL or self._is_behind
-        self._need = NOTHING
+        is_full = self._must or self._is_behind or self._is_due()
+        self._must = False
+        before = self.memory
         content = self._rendered(is_full)
-        if is_full:
-            content = content or EMPTY
-        if content is not None and (is_full or content.tag != self._told):
-            self._tell(content, now)
+        is_news = is_full or (content is not None and content.tag != self._told)
+        if not (is_news and self._tell(content or EMPTY, now)):
+            self.memory = before  # the watcher has not seen what was rendered
         if self._pace is not None:
             self.sleep(now)
 
-    def _tell(self, content: Content, now: float) -> None:
-        """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3)."""
+    def _tell(self, content: Content, now: float) -> bool:
+        """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3); say which."""
         condition = self._condition
         if condition is None or condition.after_change(content.tag, self._is_behind) == WHOLE:
             self._notify(content, now)
-        elif self._is_behind:
+            return True
+        if self._is_behind:
             self._notify(Content(None, content.tag), now)
         elif self._pace is not None:
             self._pace.sent(now)
+        return False
 
     def _tell_all(self, now: float) -> None:
         """Tell the whole state now, whatever was under way."""
         self._abandon()
-        self._need = NOTHING
+        self._must = False
         self._full_after = -NEVER
         self._notify(self._whole(), now)
         self.sleep(now)
 
     def _finish(self, status: bytes, state: bytes, shows_state: bool) -> None:
-        """Send the last NOTIFY of the dialog; nobody waits for its answer."""
+        """Send the last NOTIFY of the dialog; its answer changes nothing."""
         dialog, self.dialog = self.dialog, None
         assert dialog is not None
         self._hang_up(dialog)
         content = self._whole() if shows_state and status == ACTIVE else EMPTY
         if self._notifier.post.withholds(dialog, content) and not dialog.by_connection():
             content = EMPTY
-        self._notifier.post.send(dialog, state, content, NOBODY)
+        self._notifier.post.send(dialog, state, content, self.farewell())
 
     def _hang_up(self, dialog: Dialog) -> None:
         self._abandon()
-        self._need = NOTHING
+        self._must = False
         dialog.close()
         self._notifier.hang_up(dialog)
 
@@ -197,16 +210,18 @@ class Telling:
         assert dialog is not None
         self._is_behind = False
         if is_withheld := self._notifier.post.withholds(dialog, content):
-            content, self._need = EMPTY, FULL  # it follows the answer
+            content, self._must = EMPTY, True  # it follows the answer
         self.sent += content.body is not None
         self._told = content.tag
         self._told_at = -NEVER if is_withheld else now
         if self._pace is not None:
             self._pace.sent(now)
-        self._flight = _LEAVING
-        flight = self._notifier.post.send(dialog, self._state(now), content, self)
-        if self._flight is _LEAVING:
-            self._flight = flight
+        self._flight, flight = _LEAVING, None
+        try:
+            flight = self._notifier.post.send(dialog, self._state(now), content, self)
+        finally:
+            if self._flight is _LEAVING:  # nothing was heard of it yet
+                self._flight = flight
 
     def _state(self, now: float) -> bytes:
         """Return Subscription-State with the time that is left (§4.2.2)."""
@@ -216,13 +231,15 @@ class Telling:
 
     def _rendered(self, is_full: bool) -> Content | None:
         """Return what the watcher is told; nothing while it has no permission."""
+        self._shown = self._resource.version
         return EMPTY if self.verdict.handling <= CONFIRM else self.show(is_full)
 
     def _whole(self) -> Content:
         """Return all there is to tell; no body where the watcher has it (RFC 5839 §6.2)."""
-        content, self._ready = self._ready, None
+        (content, self._ready), before = (self._ready, None), self.memory
         content = content or self._rendered(is_full=True) or EMPTY
         if self._condition is not None and self._condition.holds(content.tag):
+            self.memory = before
             return Content(None, content.tag)
         return content
 
@@ -235,10 +252,13 @@ class Telling:
 
     def _latest(self) -> float:
         """Return when something is to be told though nothing has changed (RFC 6446 §6.2)."""
-        if self._pace is None or self.status != ACTIVE or self._flight is not None:
+        if self._pace is None or self.status != ACTIVE:
             return NEVER
         latest = self._pace.latest
         return NEVER if latest is None else latest
+
+    def _is_due(self) -> bool:
+        return self._pace is not None and self._latest() <= self._notifier.host.now()
 
     # ClientUser
 
@@ -255,7 +275,7 @@ class Telling:
             self.lose()
         else:
             self._refused(response)
-        if self._need:
+        if self.has_news:
             self.flush()
         elif self._pace is not None:
             self.sleep(self._notifier.host.now())
@@ -289,7 +309,7 @@ class Telling:
         self._is_behind = True
         seconds = retry_after(response)
         if seconds:
-            self._need = FULL
+            self._must = True
             self._full_after = self._notifier.host.now() + seconds
         if self.dialog is not None:
             self.dialog.way = None

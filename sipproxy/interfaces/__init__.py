@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from sipproxy.sip.errors import SipError
+
 if TYPE_CHECKING:
     from sipproxy.sip.message import Request, Response
     from sipproxy.sip.uri import Uri
@@ -39,6 +41,23 @@ def then(result: T | Deferred[T], go_on: Callable[[T], Any]) -> Any:
     if is_deferred(result):
         return result.addCallback(go_on)
     return go_on(result)  # type: ignore[arg-type]
+
+
+def once_safe(store: Any, done: Callable[[], T], undone: Callable[[], object]) -> Any:
+    """Call ``done`` when what was put into the store may count; see `IStore.promised`.
+
+    Returns what it returns, or a Deferred of that. Where the store fails ``undone`` has to put back
+    there what there was, and the Deferred fails with `SipError` 500.
+    """
+    safe = store.promised()
+    if not is_deferred(safe):
+        return done()
+
+    def failed(_: object) -> None:
+        undone()
+        raise SipError(500)
+
+    return safe.addCallbacks(lambda _: done(), failed)
 
 
 class Target:
@@ -194,7 +213,7 @@ class IHost(Interface):
 class IRequestHandler(Interface):
     """Answers requests for our domains: a registrar, a bot, a gateway."""
 
-    methods = Attribute("frozenset of bytes: the methods it answers, for Allow.")
+    methods = Attribute("frozenset of bytes: the methods it answers: for others it is not asked.")
 
     def claims(request: Request) -> bool:
         """Tell whether this handler answers the request; by method, package or user."""
@@ -282,11 +301,12 @@ class ILocation(Interface):
     def bindings(aor: bytes) -> Sequence[Any]:
         """Return the current bindings of an address-of-record, as a sequence; best q first."""
 
-    def commit(aor: bytes, bindings: Sequence[Any], ending: Any = UNREGISTERED) -> None:
+    def commit(aor: bytes, bindings: Sequence[Any], ending: Any = UNREGISTERED) -> Any:
         """Put these bindings in the place of the current ones, all at once (§10.3 step 7).
 
         ``ending``, a `sipproxy.interfaces.Ending`, is why the contacts that are left out are bound
-        no more.
+        no more. Where they count only once they are safe, they do when the Deferred that is
+        returned has fired; it fails with `SipError` 500 where they never will.
         """
 
     def aors() -> Iterable[bytes]:
@@ -304,7 +324,11 @@ class ILocation(Interface):
 
 
 class IStore(Interface):
-    """What survives a restart, by kind and key; reads happen at start alone."""
+    """What survives a restart, by kind and key; reads happen at start alone.
+
+    A value is what msgpack can say, or a ``msgspec.Struct`` of it; as it is loaded a tuple may be a
+    list, so ``msgspec.convert`` makes of it what it was.
+    """
 
     def load(kind: str) -> Any:
         """Return every (key, value) of a kind."""
@@ -317,3 +341,16 @@ class IStore(Interface):
 
     def commit() -> Any:
         """Return when all that was put and removed is safe."""
+
+    def promised() -> Any:
+        """Return when a request that has changed something may be answered.
+
+        At once, or, where its answer promises that the change is safe, a Deferred that fails where
+        it is not: then whoever changed it has to put back what there was.
+        """
+
+    def date(moment: float) -> float:
+        """Return a moment of `IHost.now` as a number that means the same after a restart."""
+
+    def moment(date: float) -> float:
+        """Return the moment of a date: what has passed since counts, as far as anybody knows."""

@@ -167,6 +167,10 @@ class IEventPackage(Interface):
         ``is_full`` asks for the whole of it, as the answer to a SUBSCRIBE has to be (RFC 6665
         §5.3.2); else what has changed since ``subscription.memory`` will do. Bodies are shared by
         subscriptions of one view wherever possible. Never asked while the verdict is `CONFIRM`.
+
+        What is rendered is not always sent: not a change that the watcher has been told already (it
+        has the same ``tag``), nor what it says that it knows (RFC 5839). Then ``memory`` is what it
+        was before, so put another object there and do not edit it.
         """
 
 
@@ -205,6 +209,13 @@ class INotifier(Interface):
 
     def judge(package: bytes, resource: bytes) -> None:
         """What watchers of a resource may have is to be asked again; they are told what follows."""
+
+    def end(package: bytes, resource: bytes, reason: bytes, retry_after: int | None = None) -> None:
+        """End the subscriptions to a resource for a reason of RFC 6665 §4.1.3.
+
+        Such as ``noresource`` where it is no more, ``deactivated`` where watchers are to come back
+        at once, ``probation`` where after so many seconds.
+        """
 
     def subscriptions(package: bytes, resource: bytes) -> Sequence[ISubscription]:
         """Return the subscriptions to a resource, pending ones too."""

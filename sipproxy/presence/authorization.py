@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sipproxy.interfaces.events import ALLOW, BLOCK, CONFIRM, POLITE_BLOCK, Verdict, Watcher
 from sipproxy.presence.conditions import Circumstances
+from sipproxy.presence.equivalence import Entity
 from sipproxy.presence.permissions import EVERYTHING, combined
 from sipproxy.presence.rules import Rule, read_rules
 from sipproxy.presence.settings import Presence
@@ -67,7 +68,8 @@ class Authorization:
         if rules is None:
             return Decision(self._unknown, "unknown_watchers")
         known = None if sphere is None else sphere.decode("utf-8", "replace")
-        circumstances = Circumstances(identities, known, self._wall())
+        entities = tuple(map(Entity, identities))
+        circumstances = Circumstances(entities, known, self._wall())
         concerned = [rule for rule in rules if rule.concerns(circumstances)]
         matching = tuple(rule for rule in concerned if rule.is_valid(circumstances))
         granted = combined(rule.permissions for rule in matching)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from lxml import etree
 
-from sipproxy.presence.equivalence import UriSet, domain_of, identifier, to_ascii
+from sipproxy.presence.equivalence import Entity, UriSet, identifier, to_ascii
 from sipproxy.sip.uri import Uri
 
 POLICY = "{urn:ietf:params:xml:ns:common-policy}"
@@ -29,7 +29,7 @@ class Circumstances:
     None where it is undefined (RFC 5025 §3.1.2); ``time`` is in seconds since 1970.
     """
 
-    identities: tuple[Uri, ...]
+    identities: tuple[Entity, ...]
     sphere: str | None
     time: float
 
@@ -55,35 +55,41 @@ class Identity:
     def __init__(self, element: etree._Element) -> None:
         ones = [one for one in element if one.tag == POLICY + "one"]
         self._ones = UriSet(_entity(one) for one in ones if not len(one))
-        self._manies = [Many(one) for one in element if one.tag == POLICY + "many"]
+        manies = [Many(one) for one in element if one.tag == POLICY + "many"]
+        self._manies = [many for many in manies if not many.is_plain]
+        self._domains = frozenset[bytes]().union(*(m.domains for m in manies if m.is_plain))
 
     def holds(self, circumstances: Circumstances) -> bool:
         """Tell whether somebody is asking who is meant; nobody is who is not authenticated."""
         identities = circumstances.identities
-        return any(identity in self._ones for identity in identities) or any(
-            many.holds(identities) for many in self._manies
-        )
+        return any(
+            identity in self._ones or identity.domain in self._domains for identity in identities
+        ) or any(many.holds(identities) for many in self._manies)
 
 
 class Many:
-    """Everybody, or a domain, but for exceptions (RFC 4745 §7.1.3)."""
+    """Everybody, or a domain, but for exceptions (RFC 4745 §7.1.3).
+
+    It ``is_plain`` where it is for a domain, and nothing else is said.
+    """
 
     def __init__(self, element: etree._Element) -> None:
-        self._domain, self._domains = element.get("domain"), frozenset[bytes]()
-        if self._domain is not None:
-            self._domains = _domains([self._domain])
+        domain = element.get("domain")
+        self._is_for_all = domain is None
+        self.domains = frozenset[bytes]() if domain is None else _domains([domain])
+        self.is_plain = domain is not None and not len(element)
         exceptions = [one for one in element if one.tag == POLICY + "except"]
         self._is_known = len(exceptions) == len(element)  # what else excludes, nobody knows
         self._users = UriSet(_entity(one) for one in exceptions if "id" in one.attrib)
         self._except = _domains(_excluded(one) for one in exceptions if "id" not in one.attrib)
 
-    def holds(self, identities: Iterable[Uri]) -> bool:
+    def holds(self, identities: Sequence[Entity]) -> bool:
         """Tell whether one of them belongs here, and none is excepted (RFC 5025 §3.1.1.2)."""
-        found = [(identity, domain_of(identity)) for identity in identities]
-        if any(uri in self._users or domain in self._except for uri, domain in found):
+        if not self._is_known or not identities:
             return False
-        belonging = self._domain is None or any(domain in self._domains for _, domain in found)
-        return self._is_known and bool(found) and belonging
+        if any(one in self._users or one.domain in self._except for one in identities):
+            return False
+        return self._is_for_all or any(one.domain in self.domains for one in identities)
 
 
 class Sphere:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from lxml import etree
@@ -133,9 +134,9 @@ class Difference:
 
     def _children(self, old: _Nodes, new: _Nodes, selector: str) -> None:
         """Change what there is in both, take out what is old, and put in what is new."""
-        pairs = _matched(old, new)
+        pairs, same = _matched(old, new)
         for index, other in pairs:
-            if not _are_same(old[index], new[other]):
+            if not same(index, other):
                 self._one(old[index], new[other], self._path(selector, old, index))
         kept = {index for index, _ in pairs}
         for index in range(len(old) - 1, -1, -1):
@@ -221,19 +222,29 @@ def _canonical(node: etree._Element) -> bytes:
     return etree.tostring(node, method="c14n", exclusive=True, with_comments=True)
 
 
-def _matched(old: _Nodes, new: _Nodes) -> list[tuple[int, int]]:
-    """Return which nodes of the one are those of the other, in an order that rises in both."""
+def _matched(old: _Nodes, new: _Nodes) -> tuple[list[tuple[int, int]], Callable[[int, int], bool]]:
+    """Return which nodes of the one are those of the other, in an order that rises in both.
+
+    And what tells of two of them whether they are the same, too.
+    """
+    # Written as they stand they are the same but where something was declared around them.
+    texts = [[etree.tostring(node, with_tail=False) for node in nodes] for nodes in (old, new)]
+
+    @functools.cache
+    def same(index: int, other: int) -> bool:
+        return texts[0][index] == texts[1][other] or _are_same(old[index], new[other])
+
     start, shorter = 0, min(len(old), len(new))
-    while start < shorter and _are_same(old[start], new[start]):
+    while start < shorter and same(start, start):
         start += 1
     end = 0
-    while end < shorter - start and _are_same(old[-1 - end], new[-1 - end]):
+    while end < shorter - start and same(len(old) - 1 - end, len(new) - 1 - end):
         end += 1
     pairs = [(index, index) for index in range(start)]
     middle = _by_name(old[start : len(old) - end], new[start : len(new) - end])
     pairs += [(start + index, start + other) for index, other in _rising(middle)]
     pairs += [(len(old) - end + index, len(new) - end + index) for index in range(end)]
-    return pairs
+    return pairs, same
 
 
 def _by_name(old: _Nodes, new: _Nodes) -> list[tuple[int, int]]:

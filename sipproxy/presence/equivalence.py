@@ -69,6 +69,17 @@ def same(a: Uri, b: Uri) -> bool:
     return a.scheme == b.scheme and (equivalent(a, b) if a.is_sip else _form(a) == _form(b))
 
 
+class Entity:
+    """Whom a URI names, made ready to be compared with many (RFC 4745 §7.2)."""
+
+    __slots__ = ("domain", "form", "uri")
+
+    def __init__(self, uri: Uri) -> None:
+        self.uri = uri
+        self.form = _form(uri)
+        self.domain = domain_of(uri)
+
+
 class UriSet:
     """URIs, each of which stands for all that are equivalent to it."""
 
@@ -79,8 +90,8 @@ class UriSet:
         for uri in uris:
             self._known.setdefault(_form(uri), []).append(uri)
 
-    def __contains__(self, uri: Uri) -> bool:
-        return any(same(uri, known) for known in self._known.get(_form(uri), ()))
+    def __contains__(self, entity: Entity) -> bool:
+        return any(same(entity.uri, known) for known in self._known.get(entity.form, ()))
 
 
 def _form(uri: Uri) -> object:

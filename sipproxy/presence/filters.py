@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sipproxy.events.contents import Needs, Schema
+from sipproxy.events.excerpts import Needs, Schema
 
 _PIDF = "{urn:ietf:params:xml:ns:pidf}"
 _MODEL = "{urn:ietf:params:xml:ns:pidf:data-model}"

@@ -43,7 +43,7 @@ def _mangle_element(
     scope = {**outer, **element.declared}
     if len(scope) > MAX_NAMESPACES or depth > MAX_DEPTH:
         raise PatchError("invalid-patch-directive", "too deep, or too many namespaces")
-    patience.spend(1 + len(scope) * (1 + len(element.attributes)) // DECLARATIONS)
+    patience.spend(3 + len(scope) * (1 + len(element.attributes)) // DECLARATIONS)
     uri = uri_of(element.name)
     element.prefix, is_new = chosen_prefix(uri, element.prefix, scope, inherited)
     if is_new:

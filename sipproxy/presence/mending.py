@@ -27,7 +27,7 @@ from sipproxy.presence.namespaces import (
 )
 from sipproxy.presence.times import read_time
 
-_MOST_EXTENSIONS = 200  # are looked at one by one
+_MOST_ELEMENTS = 300  # of a document that is worth the trouble
 _EXTENSION = "{urn:x-sipproxy:extension}extension"  # in schemas/presence.xsd
 _SCHEMA_INSTANCE = "{http://www.w3.org/2001/XMLSchema-instance}"
 _ID, _LANGUAGE = "id", XML + "lang"
@@ -58,6 +58,7 @@ class _Shape:
 
     def mend(self, element: etree._Element) -> None:
         """Put the children in order, without what has no place here."""
+        language = element.get(_LANGUAGE)
         _keep_attributes(element, self.attribute)
         element.text = None
         kept: dict[int, list[etree._Element]] = {rank: [] for rank in self._rank.values()}
@@ -69,6 +70,8 @@ class _Shape:
         element[:] = [child for rank in sorted(kept) for child in kept[rank]]
         for child in element:
             if child.tag in _MENDERS:
+                if language is not None and _LANGUAGE not in child.attrib:
+                    child.set(_LANGUAGE, language)  # RFC 3863 §4.1.6: may it only stand at notes
                 _MENDERS[child.tag](child)
 
     def _rest(self, element: etree._Element, child: etree._Element) -> int | None:
@@ -83,26 +86,15 @@ def mended(root: etree._Element) -> bool:
 
     What stands in the wrong order is put in the right one; a single value that is wrong goes where
     it may be missing (RFC 3863 §4.1.5 has that of a priority), and so does an extension that is
-    not as its own RFC has it. What is missing is not made up.
+    not as its own RFC has it. What is missing is not made up. Large documents are left as they are.
     """
-    _spread_language(root)
+    if sum(1 for _ in root.iter()) > _MOST_ELEMENTS:
+        return False
     _SHAPES[PRESENCE].mend(root)
     if schema().validate(root):
         return True
     _drop_unfit(root)
     return schema().validate(root)
-
-
-def _spread_language(root: etree._Element) -> None:
-    """Write the language of what encloses notes into these (§4.1.6): it may not stand there."""
-    for element in root.iter(NOTE, MODEL_NOTE):
-        language: str | None = None
-        parent: etree._Element | None = element
-        while parent is not None and language is None:
-            language = parent.get(_LANGUAGE)
-            parent = parent.getparent()
-        if language is not None:
-            element.set(_LANGUAGE, language)
 
 
 def _drop_unfit(root: etree._Element) -> None:
@@ -113,7 +105,7 @@ def _drop_unfit(root: etree._Element) -> None:
         for child in parent
         if parent.tag in _SHAPES and child.tag not in _MENDERS
     ]
-    for child in extensions[: _MOST_EXTENSIONS + 1]:
+    for child in extensions:
         around = etree.Element(_EXTENSION)
         around.append(copy.copy(child))
         if not schema().validate(around):
@@ -149,8 +141,18 @@ def _mend_text(element: etree._Element, *attributes: str) -> str:
     return text.strip()
 
 
+def _mend_tuple(element: etree._Element) -> None:
+    """One that is neither open nor closed, nor anything else, says nothing (RFC 3863 §4.2.3)."""
+    had_basic = element.find(f"{STATUS}/{BASIC}") is not None
+    _mend_identified(element)
+    if had_basic and not len(element[0]):
+        _remove(element)
+
+
 def _mend_basic(element: etree._Element) -> None:
-    element.text = _mend_text(element).lower()
+    element.text = text = _mend_text(element).lower()
+    if text not in ("open", "closed"):  # "unknown", say some phones
+        _remove(element)
 
 
 def _mend_contact(element: etree._Element) -> None:
@@ -179,7 +181,7 @@ _SHAPES = {
     DEVICE: _Shape(_ID, "*", DEVICE_ID, MODEL_NOTE, MODEL_TIMESTAMP, several=(MODEL_NOTE,)),
 }
 _MENDERS: dict[str, Callable[[etree._Element], None]] = {
-    TUPLE: _mend_identified,
+    TUPLE: _mend_tuple,
     PERSON: _mend_identified,
     DEVICE: _mend_identified,
     STATUS: _SHAPES[STATUS].mend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -129,7 +130,7 @@ class PresencePackage:
         self._wall = wall
         self._services = Services(host, key, self._wall, self._changed)
         self._shows_registrations = settings.registrations
-        self._reader = Reader(host.identity, settings.document, settings.parts)
+        self._reader = Reader(host.identity, settings.document, settings.elements)
         self._filters = FilterReader(self.name, host.identity, settings.filter_parts)
         self._moments: dict[bytes, _Moment] = {}
 
@@ -152,6 +153,8 @@ class PresencePackage:
         if change is not None:
             at = self._host.now() + change - now
             until = at if until is None else min(until, at)
+        if until is None:
+            return _lasting(verdict.handling, sphere, verdict.view)
         return Verdict(verdict.handling, View(sphere, verdict.view), until)
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Filters | None:
@@ -167,6 +170,7 @@ class PresencePackage:
         others = [p.content for p in self._publications(resource) if p is not replaced]
         known: Document | None = replaced.content if replaced is not None else None
         if media_type == PIDF_DIFF:
+            self._reader.check_size(data)
             before = None if known is None else known.data
             data = whole_document(data, before, resource, self._host.identity)
         return self._reader.read(resource, data, self._wall(), others, known)
@@ -228,6 +232,12 @@ class PresencePackage:
 
     def _changed(self, resource: bytes) -> None:
         self._host.notifier.changed(self.name, resource)
+
+
+@functools.lru_cache(256)
+def _lasting(handling: int, sphere: bytes | None, permissions: Hashable) -> Verdict:
+    """Return a verdict that changes with nothing: watchers share it."""
+    return Verdict(handling, View(sphere, permissions))
 
 
 class _Moment:

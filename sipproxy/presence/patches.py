@@ -35,7 +35,7 @@ from sipproxy.presence.trees import (
 )
 
 MAX_OPERATIONS = 100
-MAX_WORK = 15_000  # nodes that one patch may read, look at and add; some 10 ms
+MAX_WORK = 12_000  # nodes that one patch may read, look at and add; some 12 ms
 
 _OURS = etree.XMLParser(resolve_entities=False, load_dtd=False, no_network=True)
 _namespace = re.compile(r"namespace::([^\W\d][\w.\-\u00b7]*)").fullmatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lxml import etree
@@ -57,13 +57,13 @@ class Document:
     ``root`` is valid, with names that no other publication of its presentity has; it is shared and
     never edited again. ``data`` is what was published, for patches to apply to (RFC 5264).
     ``key`` names the publication: what replaces it has the same, a younger one a larger one.
-    ``contacts`` are those of its tuples, as far as they are SIP URIs, None where there is none.
-    ``received`` is when it came, in seconds of the wall clock.
+    ``received`` is when it came, in seconds of the wall clock. What only composing asks for is
+    found when it is asked for: most of what is published is replaced before anybody sees it.
     """
 
     __slots__ = (
-        *("contacts", "data", "has_timed", "ids", "key", "persons", "received", "renamed"),
-        *("root", "spheres", "stamps", "tuples"),
+        *("_contacts", "_ids", "data", "has_timed", "key", "received", "renamed", "root"),
+        *("spheres", "stamps"),
     )
 
     def __init__(
@@ -77,24 +77,55 @@ class Document:
         self.has_timed = (
             b"timed-status" in data and root.find(f"{TUPLE}/{TIMED_STATUS}") is not None
         )
-        self.contacts: list[Uri | None] = []
-        self.persons = self.tuples = 0  # how many there are
-        self.ids: frozenset[str] = frozenset()
         self.renamed: dict[str, str] = {}
         self.stamps: dict[str, tuple[int, str]] = {}  # given by us, and to what
+        self._contacts: list[Uri | None] | None = None
+        self._ids: frozenset[str] | None = None
+
+    @property
+    def tuples(self) -> int:
+        """How many tuples there are; they come first."""
+        return sum(1 for _ in self.root.iterchildren(TUPLE))
+
+    @property
+    def persons(self) -> int:
+        """How many persons there are."""
+        return sum(1 for _ in self.root.iterchildren(PERSON))
+
+    @property
+    def contacts(self) -> list[Uri | None]:
+        """The contacts of its tuples, as far as they are SIP URIs, None where there is none."""
+        if self._contacts is None:
+            tuples = self.root.iterchildren(TUPLE)
+            self._contacts = [uri for element in tuples for uri in _contact(element)]
+        return self._contacts
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The names of all that it has."""
+        if self._ids is None:
+            self._ids = frozenset(str(name).strip() for name in _ids(self.root))
+        return self._ids
+
+    def rename(self, known: Mapping[str, str], taken: frozenset[str]) -> None:
+        """Give other names to what has one that is ``taken``: the ``known`` ones, or new ones."""
+        own = self.ids
+        for name in own & (taken | known.keys()):
+            self.renamed[name] = known.get(name) or _free(name, own | taken)
+        _rename(self.root, self.renamed)
+        self._ids = None
 
 
 class Reader:
     """Reads what is published, for presentities of ours.
 
-    A body of more than ``most_bytes``, or with more than ``most_parts`` tuples, persons, devices
-    and notes, is answered 413.
+    A body of more than ``most_bytes``, or with more than ``most_elements``, is answered 413.
     """
 
-    def __init__(self, identity: Identity, most_bytes: int, most_parts: int) -> None:
+    def __init__(self, identity: Identity, most_bytes: int, most_elements: int) -> None:
         self._identity = identity
         self._most_bytes = most_bytes
-        self._most_parts = most_parts
+        self._most_elements = most_elements
         self._keys = 0
 
     def read(
@@ -111,35 +142,28 @@ class Reader:
         """
         if replaced is not None and replaced.data == data:
             return replaced
-        if len(data) > self._most_bytes:
-            raise SipError(413)
-        return self.document(resource, read_xml(data), data, received, others, replaced)
-
-    def document(
-        self,
-        resource: bytes,
-        root: etree._Element,
-        data: bytes,
-        received: float,
-        others: Sequence[Document] = (),
-        replaced: Document | None = None,
-    ) -> Document:
-        """Do what `read` does, for a document of which the root is known; it is ours from now."""
+        self.check_size(data)
+        root = read_xml(data)
         self._check_root(resource, root)
-        etree.strip_tags(root, etree.Comment)  # what is said beside the elements obeys no rule
+        if b"<!--" in data:
+            etree.strip_tags(root, etree.Comment)  # what they say obeys no rule
         spheres = list(_spheres(root)) if b"sphere" in data else []
         if not schema().validate(root) and not mended(root):
             raise _malformed(_fault())
         found = Document(root, data, received, self._key(replaced), spheres)
-        self._take_stock(found, replaced)
+        _stamp_tuples(found, replaced)
         _name_apart(found, others, replaced)
         return found
+
+    def check_size(self, data: bytes) -> None:
+        """Raise `SipError` 413 for a body that is too large to be looked at."""
+        elements = data.count(b"<") - data.count(b"</")
+        if len(data) > self._most_bytes or elements > self._most_elements:
+            raise SipError(413)
 
     def _check_root(self, resource: bytes, root: etree._Element) -> None:
         if root.tag != PRESENCE:
             raise _malformed(f"its root is not <presence> of {PIDF_NAMESPACE}")
-        if len(root) > self._most_parts:
-            raise SipError(413)
         canonical = aor_uri(resource).decode("utf-8", "replace")
         if root.get("entity") != canonical:
             self._check_entity(resource, root.get("entity"))
@@ -165,19 +189,6 @@ class Reader:
             return replaced.key
         self._keys += 1
         return self._keys
-
-    def _take_stock(self, found: Document, replaced: Document | None) -> None:
-        """Note what composition asks for, and give tuples the time of their change."""
-        for element in found.root:
-            if element.tag == TUPLE:
-                if not len(element[0]):
-                    raise _malformed("a <status> is empty")  # RFC 3863 §4.1.3
-                found.tuples += 1
-                found.contacts += _contact(element)
-                if element[-1].tag != TIMESTAMP:
-                    _stamp(element, found, replaced)
-            elif element.tag == PERSON:
-                found.persons += 1
 
 
 def spheres_at(documents: Iterable[Document], time: float) -> bytes | None:
@@ -205,6 +216,14 @@ def _contact(element: etree._Element) -> list[Uri | None]:
         return []
 
 
+def _stamp_tuples(found: Document, replaced: Document | None) -> None:
+    for element in found.root.iterchildren(TUPLE):
+        if not len(element[0]):
+            raise _malformed("a <status> is empty")  # RFC 3863 §4.1.3
+        if element[-1].tag != TIMESTAMP:
+            _stamp(element, found, replaced)
+
+
 def _stamp(element: etree._Element, found: Document, replaced: Document | None) -> None:
     """Give a tuple that has none the time of its last change (RFC 3863 §4.1.7)."""
     name, says = element.get("id", ""), hash(etree.tostring(element, with_tail=False))
@@ -229,18 +248,15 @@ def _name_apart(found: Document, others: Sequence[Document], replaced: Document 
     Many clients give their tuples the same name always. It keeps its new name for as long as its
     publication lasts, whatever becomes of the other.
     """
-    own = {str(name).strip() for name in _ids(found.root)}
     known = replaced.renamed if replaced is not None else {}
+    if not known and not others:
+        return
     taken = frozenset().union(*(other.ids for other in others))
-    if known or not taken.isdisjoint(own):
-        for name in own & (taken | known.keys()):
-            found.renamed[name] = known.get(name) or _free(name, own | taken)
-        _rename(found.root, found.renamed)
-        own = {found.renamed.get(name, name) for name in own}
-    found.ids = frozenset(own)
+    if known or not taken.isdisjoint(found.ids):
+        found.rename(known, taken)
 
 
-def _free(name: str, taken: set[str] | frozenset[str]) -> str:
+def _free(name: str, taken: frozenset[str]) -> str:
     number = 2
     while f"{name}.{number}" in taken:
         number += 1

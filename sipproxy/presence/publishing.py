@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 from lxml import etree
@@ -57,7 +58,7 @@ def _presence(whole: etree._Element) -> etree._Element:
     if "version" in root.attrib:
         del root.attrib["version"]
     root.text = whole.text
-    root.extend(whole)
+    root.extend(copy.deepcopy(child) for child in whole)  # libxml2 has a table of their IDs
     return root
 
 

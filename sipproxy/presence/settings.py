@@ -15,5 +15,5 @@ class Presence(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     notify_interval: float = 5.0  # seconds between NOTIFYs to one watcher (RFC 3856 §6.10)
     registrations: bool = True  # a registered device is shown as open (RFC 3856 §7.2)
     document: int = 65536  # bytes of one published document; beyond: 413
-    parts: int = 100  # tuples, persons, devices and notes of one; beyond: 413
+    elements: int = 1000  # in one published document; beyond: 413
     filter_parts: int = 40  # includes, excludes, conditions of a watcher's filters; beyond: 488

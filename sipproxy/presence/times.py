@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def read_time(text: str | None) -> float | None:
@@ -19,4 +21,11 @@ def read_time(text: str | None) -> float | None:
 
 def write_time(seconds: float) -> str:
     """Return a time as documents have it, to the millisecond: two changes rarely share one."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    part, whole = math.modf(seconds)
+    more, microseconds = divmod(round(part * 1e6), 1_000_000)
+    return f"{_to_the_second(int(whole) + more)}.{microseconds // 1000:03}Z"
+
+
+@lru_cache(maxsize=4)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6]

@@ -8,23 +8,33 @@ from typing import Any
 
 from lxml import etree
 
-from sipproxy.presence.equivalence import UriSet, identifier
+from sipproxy.presence.equivalence import Entity, UriSet, identifier
+from sipproxy.presence.namespaces import (
+    BASIC,
+    CONTACT,
+    DEVICE,
+    DEVICE_ID,
+    MODEL,
+    MODEL_NOTE,
+    MODEL_TIMESTAMP,
+    NOTE,
+    PERSON,
+    PIDF,
+    RPID,
+    STATUS,
+    TIMESTAMP,
+    TUPLE,
+)
 from sipproxy.presence.permissions import CLASS, EVERY, FULL, NONE, THRESHOLDS, Chosen, Permissions
 
-PIDF = "{urn:ietf:params:xml:ns:pidf}"
-MODEL = "{urn:ietf:params:xml:ns:pidf:data-model}"
-RPID = "{urn:ietf:params:xml:ns:pidf:rpid}"
-
-_PERSON, _DEVICE, _SERVICE = MODEL + "person", MODEL + "device", PIDF + "tuple"
-_STATUS, _BASIC, _CONTACT = PIDF + "status", PIDF + "basic", PIDF + "contact"
-_DEVICE_ID, _CLASS, _USER_INPUT = MODEL + "deviceID", RPID + CLASS, RPID + "user-input"
+_CLASS, _USER_INPUT, _SERVICE_CLASS = RPID + CLASS, RPID + "user-input", RPID + "service-class"
 
 # The permission for each child of each occurrence (§3.3.2, RFC 4480 table 1).
 _PERMISSIONS = {
-    _PERSON: {
-        MODEL + "note": "note",
+    PERSON: {
+        MODEL_NOTE: "note",
         RPID + "activities": "activities",
-        RPID + "class": CLASS,
+        _CLASS: CLASS,
         RPID + "mood": "mood",
         RPID + "place-is": "place-is",
         RPID + "place-type": "place-type",
@@ -33,11 +43,11 @@ _PERMISSIONS = {
         RPID + "status-icon": "status-icon",
         RPID + "time-offset": "time-offset",
     },
-    _DEVICE: {MODEL + "note": "note", RPID + "class": CLASS},
-    _SERVICE: {
-        PIDF + "note": "note",
-        MODEL + "deviceID": "deviceID",
-        RPID + "class": CLASS,
+    DEVICE: {MODEL_NOTE: "note", _CLASS: CLASS},
+    TUPLE: {
+        NOTE: "note",
+        DEVICE_ID: "deviceID",
+        _CLASS: CLASS,
         RPID + "privacy": "privacy",
         RPID + "relationship": "relationship",
         RPID + "status-icon": "status-icon",
@@ -45,23 +55,23 @@ _PERMISSIONS = {
 }
 # What is shown of each occurrence that is (§3.3.2), beside the basic status of a service.
 _ALWAYS = {
-    _PERSON: {MODEL + "timestamp"},
-    _DEVICE: {MODEL + "timestamp", _DEVICE_ID},
-    _SERVICE: {PIDF + "timestamp", _CONTACT, RPID + "service-class"},
+    PERSON: {MODEL_TIMESTAMP},
+    DEVICE: {MODEL_TIMESTAMP, DEVICE_ID},
+    TUPLE: {TIMESTAMP, CONTACT, _SERVICE_CLASS},
 }
-_PLAIN = frozenset((PIDF + "timestamp", MODEL + "timestamp", _DEVICE_ID, _CONTACT))
+_PLAIN = frozenset((TIMESTAMP, MODEL_TIMESTAMP, DEVICE_ID, CONTACT))
 # Authorization is defined for these, so that they are no unknown attributes (§3.3.2.14).
-_KNOWN = frozenset((_USER_INPUT, RPID + "service-class")).union(*_PERMISSIONS.values())
+_KNOWN = frozenset((_USER_INPUT, _SERVICE_CLASS)).union(*_PERMISSIONS.values())
 
 
 def transformed(root: etree._Element, permissions: Permissions) -> etree._Element:
-    """Return what ``permissions`` grant of a presence document, as a new one.
+    """Return what ``permissions`` grant of a presence document: a new one, or itself, all of it.
 
     Occurrences are chosen (§3.3.1), then their attributes (§3.3.2). What comes out is left as it is
     by another transformation with the same permissions (§4).
     """
     if permissions.is_whole:
-        return copy.deepcopy(root)
+        return root
     prefixes: Any = root.nsmap
     shown = etree.Element(root.tag, nsmap=prefixes)
     shown.set("entity", root.get("entity", ""))
@@ -70,7 +80,7 @@ def transformed(root: etree._Element, permissions: Permissions) -> etree._Elemen
     for child in root:
         if child in chosen:
             _show(child, shown, permissions)
-        elif with_notes and child.tag == PIDF + "note":
+        elif with_notes and child.tag == NOTE:
             shown.append(_copy(child))
     etree.strip_elements(shown, etree.Comment, with_tail=False)
     etree.cleanup_namespaces(shown)
@@ -79,7 +89,7 @@ def transformed(root: etree._Element, permissions: Permissions) -> etree._Elemen
 
 def _lacks_note(element: etree._Element) -> bool:
     """RFC 4479 §5: the notes of the whole document are those of persons without any."""
-    return element.tag == _PERSON and element.find(MODEL + "note") is None
+    return element.tag == PERSON and element.find(MODEL_NOTE) is None
 
 
 # Which occurrences (§3.3.1)
@@ -89,9 +99,9 @@ def _chosen(root: etree._Element, permissions: Permissions) -> set[etree._Elemen
     """Return the persons, devices and services that may be seen."""
     has_class = CLASS in permissions.attributes
     choices = {
-        _PERSON: Choice(permissions.persons, has_class),
-        _DEVICE: Choice(permissions.devices, has_class),
-        _SERVICE: Choice(permissions.services, has_class),
+        PERSON: Choice(permissions.persons, has_class),
+        DEVICE: Choice(permissions.devices, has_class),
+        TUPLE: Choice(permissions.services, has_class),
     }
     return {child for child in root if child.tag in choices and child in choices[child.tag]}
 
@@ -124,12 +134,12 @@ class Choice:
         )
 
     def _has_device(self, element: etree._Element) -> bool:
-        named = element.find(_DEVICE_ID)
+        named = element.find(DEVICE_ID)
         return named is not None and _is_in(named, self._devices)
 
     def _has_service(self, element: etree._Element) -> bool:
         """A service without a contact has no URI."""
-        contact = element.find(_CONTACT)
+        contact = element.find(CONTACT)
         if contact is None:
             return False
         scheme, colon, _ = _token(contact).partition(":")
@@ -143,7 +153,7 @@ def _uris(written: Iterable[str]) -> UriSet | None:
 
 def _is_in(element: etree._Element, uris: UriSet | None) -> bool:
     uri = identifier(_text(element)) if uris is not None else None
-    return uri is not None and uris is not None and uri in uris
+    return uri is not None and uris is not None and Entity(uri) in uris
 
 
 # Which attributes (§3.3.2)
@@ -159,7 +169,7 @@ def _show(element: etree._Element, shown: etree._Element, permissions: Permissio
     occurrence.set("id", element.get("id", ""))
     for child in element:
         tag = child.tag
-        if tag == _STATUS and element.tag == _SERVICE:
+        if tag == STATUS and element.tag == TUPLE:
             _show_status(child, occurrence)
         elif tag == _USER_INPUT:
             _show_user_input(child, occurrence, permissions.user_input)
@@ -180,8 +190,8 @@ def _is_granted(occurrence: str, tag: str, permissions: Permissions) -> bool:
 
 def _show_status(status: etree._Element, occurrence: etree._Element) -> None:
     """Of a status the basic one is shown; what else is in it no permission names."""
-    shown = etree.SubElement(occurrence, _STATUS)
-    for basic in status.iterchildren(_BASIC):
+    shown = etree.SubElement(occurrence, STATUS)
+    for basic in status.iterchildren(BASIC):
         _show_plain(basic, shown)
 
 
@@ -203,7 +213,7 @@ def _show_plain(element: etree._Element, parent: etree._Element) -> None:
     """Append what is text, and the priority of a contact."""
     shown = etree.SubElement(parent, element.tag)
     shown.text = _text(element)
-    if element.tag == _CONTACT and "priority" in element.attrib:
+    if element.tag == CONTACT and "priority" in element.attrib:
         shown.set("priority", element.get("priority", ""))
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from sipproxy.events.contents import What
+from sipproxy.events.excerpts import What
 from sipproxy.events.filters import Criteria, Filters
 from sipproxy.events.xml import write_xml
 from sipproxy.interfaces.events import Body, ISubscription
@@ -16,6 +16,7 @@ from sipproxy.presence.partial import PIDF_DIFF, compact, difference, full
 
 PIDF_XML = b"application/pidf+xml"
 _TAG_LENGTH = 12  # bytes
+_MOST_PARTS = 64  # that are kept at a time
 _VERSION = b' version="0"'  # stands where each watcher has a number of its own
 
 
@@ -50,14 +51,15 @@ class Told(NamedTuple):
     is_base: bool = False
 
 
-class Content:
+class Excerpt:
     """What a filter leaves of a document, and the bodies that show it."""
 
     def __init__(self, shown: Shown, root: etree._Element, what: What | None) -> None:
         left = None if what is None else Criteria(what).filtered(root, SCHEMA)
         self.is_empty = what is not None and left is None
         self._what = what
-        self._root = _bare(root) if self.is_empty else root if left is None else left
+        # White space that a filter leaves over is no news.
+        self._root = _bare(root) if self.is_empty else root if left is None else compact(left)
         whole = shown if self._root is root else Shown(write_xml(self._root))
         self.body = Body(PIDF_XML, whole.data, whole.tag)
         self._compact: etree._Element | None = None
@@ -74,6 +76,8 @@ class Content:
         key = b"" if base is None else base.tag, version
         found = self._parts.get(key)
         if found is None:
+            if len(self._parts) >= _MOST_PARTS:
+                self._parts.clear()  # those who were told as often as each other are few, or many
             data = self._template(base).replace(_VERSION, b' version="%d"' % version, 1)
             found = self._parts[key] = Body(PIDF_DIFF, data, self.tag)
         return found
@@ -118,7 +122,7 @@ class Showing:
     def __init__(self, root: etree._Element) -> None:
         self._root = root
         self._shown = Shown(write_xml(root))
-        self._contents: dict[What | None, Content] = {}
+        self._excerpts: dict[What | None, Excerpt] = {}
         self._triggered: dict[tuple[Criteria, bytes], bool] = {}
 
     @property
@@ -140,27 +144,27 @@ class Showing:
         is_in_parts = subscription.media_type == PIDF_DIFF
         if told is None:
             if criteria is None and not is_in_parts:
-                return self._content(None).body
+                return self._excerpt(None).body
             told = Told()
         if not is_full and not self._concerns(criteria, told.shown):
             return None
-        content = self._content(None if criteria is None else criteria.what)
-        if not is_full and told.tag == content.tag:
+        excerpt = self._excerpt(None if criteria is None else criteria.what)
+        if not is_full and told.tag == excerpt.tag:
             return None
-        if is_full and content.is_empty:  # RFC 4660 §5.3.1
-            subscription.memory = Told(told.version, self._shown, content.tag)
+        if is_full and excerpt.is_empty:  # RFC 4660 §5.3.1
+            subscription.memory = Told(told.version, self._shown, excerpt.tag)
             return None
         if not is_in_parts:
-            subscription.memory = Told(told.version, self._shown, content.tag)
-            return content.body
-        subscription.memory = Told(told.version + 1, self._shown, content.tag, True)
+            subscription.memory = Told(told.version, self._shown, excerpt.tag)
+            return excerpt.body
+        subscription.memory = Told(told.version + 1, self._shown, excerpt.tag, True)
         base = None if is_full or not told.is_base else told.shown
-        return content.part(base, told.version + 1)
+        return excerpt.part(base, told.version + 1)
 
-    def _content(self, what: What | None) -> Content:
-        found = self._contents.get(what)
+    def _excerpt(self, what: What | None) -> Excerpt:
+        found = self._excerpts.get(what)
         if found is None:
-            found = self._contents[what] = Content(self._shown, self._root, what)
+            found = self._excerpts[what] = Excerpt(self._shown, self._root, what)
         return found
 
     def _concerns(self, criteria: Criteria | None, base: Shown | None) -> bool:

@@ -99,11 +99,14 @@ class Front:
         self._core = core
         self._senders = senders
         self._filters = filters
-        self._handlers = handlers
+        self._handlers: dict[bytes, list[IRequestHandler]] = {}
         self._routers = routers
         self._forwarder = forwarder
         self.is_draining = False  # the server is stopping: new requests get 503
-        methods = {method for handler in handlers for method in handler.methods}
+        for handler in handlers:
+            for method in handler.methods:
+                self._handlers.setdefault(method, []).append(handler)
+        methods = self._handlers.keys()
         self.allow_events = b""  # what we notify of (RFC 6665 §4.4.4)
         self.allow = b", ".join(sorted(methods | METHODS))  # all of them reach our users
 
@@ -174,7 +177,7 @@ class Front:
                 raise SipError(483)  # §16.3 step 3
             refuse_unknown(request, b"proxy-require", SUPPORTED)  # step 5
         admitted = passage if visit.handler is None else None  # a token is no password
-        sender = self._senders.identify(request, flow, admitted)
+        sender = self._senders.identify(request, flow, admitted, visit.handler is not None)
         if is_deferred(sender):
             return sender.addCallback(self._identified, visit)
         return self._identified(sender, visit)
@@ -184,8 +187,9 @@ class Front:
         return self._filtered(visit)
 
     def _handler(self, request: Request) -> IRequestHandler | None:
-        if self._core.identity.domain_of(request.uri) is not None:
-            for handler in self._handlers:
+        handlers = self._handlers.get(request.method)
+        if handlers is not None and self._core.identity.domain_of(request.uri) is not None:
+            for handler in handlers:
                 if handler.claims(request):
                     return handler
         return None

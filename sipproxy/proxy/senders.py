@@ -29,9 +29,13 @@ class Senders:
         self._core = core
         self._authenticator = authenticator
 
-    def identify(self, request: Request, flow: Flow | None, passage: Passage | None) -> Any:
+    def identify(
+        self, request: Request, flow: Flow | None, passage: Passage | None, is_ours: bool = False
+    ) -> Any:
         """Return the `Sender`, or a Deferred of it; raises `SipError` 401, 403 or 407.
 
+        Where the request ``is_ours`` to answer we are its UAS and ask with 401, as RFC 6665
+        §4.2.1.3 and RFC 3261 §22.1 have it, else with 407.
         A token admits a foreign party to its dialog. For a user of ours it takes the place of
         credentials only where the request came by that user's own flow.
         """
@@ -39,7 +43,7 @@ class Senders:
         aor, realm = self._named(request)
         if passage is not None and (sender := self._admitted(request, flow, passage, aor, realm)):
             return sender
-        status = 407
+        status = 401 if is_ours else 407
         if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:
             realm, status = realm or ours, 401
         if realm is None:

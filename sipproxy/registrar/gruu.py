@@ -31,12 +31,13 @@ class Instance:
 
     ``made`` is the stamp of this registration, so that of two bindings the later one was refreshed
     last, and it makes the temporary GRUU that came of it. GRUUs made before ``since`` are invalid
-    (RFC 5627 §5.1, §5.3), but for those of before our start where ``revives`` is set: the
-    registration that they came of may have lasted until we were stopped. ``first_cseq`` is the CSeq
-    of the REGISTER that the oldest valid one came of (RFC 5628 §5); 0 where we have forgotten it.
+    (RFC 5627 §5.1, §5.3), but for those made before the start at ``revives_before`` (0: none): the
+    registration that they came of may have lasted until it was lost with the process before.
+    ``first_cseq`` is the CSeq of the REGISTER that the oldest valid one came of (RFC 5628 §5); 0
+    where we have forgotten it.
     """
 
-    __slots__ = ("first_cseq", "made", "reg_id", "revives", "since", "urn")
+    __slots__ = ("first_cseq", "made", "reg_id", "revives_before", "since", "urn")
 
     def __init__(
         self,
@@ -44,19 +45,19 @@ class Instance:
         reg_id: int,
         made: int,
         since: int,
-        revives: bool,
+        revives_before: int = 0,
         first_cseq: int = 0,
     ) -> None:
         self.urn = urn
         self.reg_id = reg_id  # 0: it does not register a flow (RFC 5626 §4.2)
         self.made = made
         self.since = since
-        self.revives = revives
+        self.revives_before = revives_before
         self.first_cseq = first_cseq
 
     def beginning(self, other: Instance) -> Instance:
         """Return this with its temporary GRUUs beginning where another's do."""
-        shared = (other.since, other.revives, other.first_cseq)
+        shared = (other.since, other.revives_before, other.first_cseq)
         return Instance(self.urn, self.reg_id, self.made, *shared)
 
 
@@ -75,8 +76,8 @@ class _Seal:
 class Gruus:
     """Makes temporary GRUUs and resolves GRUUs of both kinds.
 
-    ``key`` is secret and outlives the process, as temporary GRUUs do; ``started`` is the wall clock
-    in seconds now, and ``now`` the monotonic time. A temporary GRUU holds all that it means,
+    ``key`` is secret and outlives the process, as temporary GRUUs do; ``started`` is the date, as
+    the store has it, and ``now`` the monotonic time. A temporary GRUU holds all that it means,
     encrypted and authenticated (AES-SIV, RFC 5297): nothing is kept of it, and two of them tell
     nobody whether they are one user's (§5.1).
     """
@@ -87,9 +88,10 @@ class Gruus:
         self._offset = started - now()
         self.started = self._last = int(started * 1000)
 
-    def stamp(self) -> int:
-        """Return the time in milliseconds, later than any returned before."""
-        self._last = max(self._last + 1, int((self._offset + self._now()) * 1000))
+    def stamp(self, after: int = 0) -> int:
+        """Return the date in milliseconds, later than any returned before, and than ``after``."""
+        date = int((self._offset + self._now()) * 1000)
+        self._last = max(self._last + 1, after + 1, date)
         return self._last
 
     def temporary(self, scheme: bytes, aor: bytes, binding: Binding) -> bytes:
@@ -127,7 +129,7 @@ class Gruus:
         assert instance is not None
         if seal.made >= instance.since:
             return True
-        return instance.revives and seal.made < self.started and seal.call in calls
+        return seal.made < instance.revives_before and seal.call in calls
 
     def _open(self, user: bytes, domain: bytes) -> _Seal | None:
         user = unescape(user)
@@ -158,20 +160,22 @@ class Gruus:
     ) -> Instance:
         """Return the instance of a new binding, beside the ones that its user has (§5.1).
 
-        ``call_id`` and ``cseq`` are of its REGISTER. ``grace`` is how long a registration of before
-        our start may have lasted, in seconds.
+        ``call_id`` and ``cseq`` are of its REGISTER. ``grace`` is how long a registration that was
+        lost with the process before may have lasted, in seconds.
         """
-        made = self.stamp()
         own = [b for b in bindings if b.instance and b.instance.urn == urn]
+        made = self.stamp(max((b.instance.made for b in own if b.instance), default=0))
         same = [b for b in own if not reg_id or b.instance.reg_id == reg_id]  # type: ignore[union-attr]
         if same and newest(same).call_id != call_id:
-            return Instance(urn, reg_id, made, made, False, cseq)
+            return Instance(urn, reg_id, made, made, 0, cseq)
         if own:
             known = newest(own).instance
             assert known is not None
-            return Instance(urn, reg_id, made, known.since, known.revives, known.first_cseq)
+            return Instance(urn, reg_id, made, made).beginning(known)
         revives = made - self.started < grace * 1000
-        return Instance(urn, reg_id, made, made, revives, 0 if revives else cseq)
+        if revives:
+            return Instance(urn, reg_id, made, made, self.started)
+        return Instance(urn, reg_id, made, made, 0, cseq)
 
 
 def newest(bindings: Sequence[Binding]) -> Binding:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
+from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.gruu import Gruus, newest
 from sipproxy.registrar.options import RegistrarOptions
@@ -41,6 +42,7 @@ class Registrar:
         self._host = host
         self._gruus = gruus
         self._service_route = _service_route(options.service_route, host.identity)
+        self._turns = Turns(options.max_waiting)
 
     def claims(self, request: Request) -> bool:
         """Take every REGISTER."""
@@ -51,12 +53,12 @@ class Registrar:
         refuse_unknown(request, b"require", SUPPORTED)  # step 2
         aor = self._address_of_record(request, sender)
 
-        def registered(known: bool) -> None:
+        def registered(known: bool) -> Any:
             if not known:  # step 5
                 raise SipError(404)
-            self._register(request, transaction, aor)
+            return self._register(request, transaction, aor)
 
-        return then(self._host.credentials.known(aor), registered)
+        return self._turns.take(aor, lambda: then(self._host.credentials.known(aor), registered))
 
     def _address_of_record(self, request: Request, sender: Sender) -> bytes:
         """Steps 4 and 5: a user registers contacts for nobody else."""
@@ -71,13 +73,27 @@ class Registrar:
             raise SipError(403, "To Is Not The Authenticated User")
         return aor
 
-    def _register(self, request: Request, transaction: ServerTransaction, aor: bytes) -> None:
-        """Steps 6 to 8, without waiting: all of it or nothing."""
+    def _register(self, request: Request, transaction: ServerTransaction, aor: bytes) -> Any:
+        """Steps 6 to 8: all of it or nothing, once it is safe."""
         current = self._host.location.bindings(aor)
         asked = Registration(request, aor, transaction.flow, self._options)
-        if b"contact" in request.names:
-            current = asked.updated(self._host, self._gruus, current)
-            self._host.location.commit(aor, current)
+        if b"contact" not in request.names:
+            return self._answer(request, transaction, aor, asked, current)
+        bindings = asked.updated(self._host, self._gruus, current)
+        return then(
+            self._host.location.commit(aor, bindings),
+            lambda _: self._answer(request, transaction, aor, asked, bindings),
+        )
+
+    def _answer(
+        self,
+        request: Request,
+        transaction: ServerTransaction,
+        aor: bytes,
+        asked: Registration,
+        current: Sequence[Binding],
+    ) -> None:
+        """Step 8."""
         headers = self._contacts(request, aor, current)
         headers.append((b"Date", formatdate(usegmt=True).encode()))
         headers += [(b"Path", value) for value in request.values(b"path")]  # RFC 3327 §5.3

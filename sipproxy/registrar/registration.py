@@ -251,6 +251,6 @@ def _aligned(binding: Binding, instance: Instance | None) -> Binding:
     known = binding.instance
     if known is None or instance is None or known.urn != instance.urn:
         return binding
-    if (known.since, known.revives) == (instance.since, instance.revives):
+    if (known.since, known.revives_before) == (instance.since, instance.revives_before):
         return binding
     return binding.of(known.beginning(instance))

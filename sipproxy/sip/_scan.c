@@ -522,6 +522,55 @@ static PyObject *scan_uri(PyObject *module, PyObject *raw)
     return or_none(methods ? uri_value(raw) : NULL);
 }
 
+static PyObject *scan_address(PyObject *module, PyObject *value)
+{
+    if (!PyBytes_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "address(value: bytes)");
+        return NULL;
+    }
+    return or_none(methods ? name_addr_value(
+        (Text){PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)}) : NULL);
+}
+
+static PyObject *scan_params(PyObject *module, PyObject *text)
+{
+    PyObject *params;
+    const char *at;
+    if (!PyBytes_Check(text)) {
+        PyErr_SetString(PyExc_TypeError, "params(text: bytes)");
+        return NULL;
+    }
+    at = PyBytes_AS_STRING(text);
+    params = PyDict_New();
+    if (params && !header_params(at, at + PyBytes_GET_SIZE(text), params)) Py_CLEAR(params);
+    return or_none(params);
+}
+
+/* The value of the first line of a header, stripped and still folded, or None. */
+static PyObject *scan_field(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 3 || !PyList_Check(arguments[0]) || !PyList_Check(arguments[1])
+        || !PyBytes_Check(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "field(names: list, lines: list, name: bytes)");
+        return NULL;
+    }
+    PyObject *names = arguments[0], *lines = arguments[1], *name = arguments[2];
+    Py_ssize_t size = PyBytes_GET_SIZE(name), most = PyList_GET_SIZE(names);
+    if (PyList_GET_SIZE(lines) < most) most = PyList_GET_SIZE(lines);
+    for (Py_ssize_t i = 0; i < most; i++) {
+        PyObject *known = PyList_GET_ITEM(names, i), *line = PyList_GET_ITEM(lines, i);
+        if (known != name && (!PyBytes_Check(known) || PyBytes_GET_SIZE(known) != size
+            || memcmp(PyBytes_AS_STRING(known), PyBytes_AS_STRING(name), (size_t)size)))
+            continue;
+        if (!PyBytes_Check(line)) break;
+        const char *at = PyBytes_AS_STRING(line), *end = at + PyBytes_GET_SIZE(line);
+        const char *colon = memchr(at, ':', (size_t)(end - at));
+        if (!colon) break;
+        return bytes_of(stripped(colon + 1, end));
+    }
+    Py_RETURN_NONE;
+}
+
 static int learn(PyObject *written, PyObject *name, long field)
 {
     Text text = {PyBytes_AS_STRING(written), PyBytes_GET_SIZE(written)};
@@ -593,6 +642,9 @@ static PyMethodDef functions[] = {
     {"prepare", prepare, METH_VARARGS, "Take the tables and types that messages are made with."},
     {"message", (PyCFunction)(void (*)(void))scan_message, METH_FASTCALL, "Read a message."},
     {"uri", scan_uri, METH_O, "Read a URI."},
+    {"address", scan_address, METH_O, "Read a value of From, To or Contact."},
+    {"params", scan_params, METH_O, "Read the parameters of a header."},
+    {"field", (PyCFunction)(void (*)(void))scan_field, METH_FASTCALL, "Find a header's value."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 from sipproxy.sip.errors import SipError
+from sipproxy.sip.scanner import scan_params
 
-TOKEN_CHARS = rb"A-Za-z0-9\-.!%*_+`'~"
-QUOTED = rb'"(?:[^"\\]|\\.)*"'
-HOST = rb"(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)"
+TOKEN_CHARS: bytes = rb"A-Za-z0-9\-.!%*_+`'~"
+QUOTED: bytes = rb'"(?:[^"\\]|\\.)*"'
+HOST: bytes = (
+    rb"(?:\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]|[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_.])?)"
+)
 
 _token = re.compile(rb"[%s]+" % TOKEN_CHARS).fullmatch
 # An unclosed quote or bracket swallows the rest, so that scanning stays linear.
@@ -23,7 +26,7 @@ _backslash = re.compile(rb"\\(.)", re.S)
 _host = re.compile(HOST).fullmatch
 _value = rb'(?:%s|\[[^\]\s;,"]*\]|[^\s;,"<>=\[\]]+(?:=[^\s;,"<>]*)?)' % QUOTED
 # ``;name=value;flag``, with white space wherever the grammar has it.
-PARAMS = rb"(?:\s*;\s*[%s]+(?:\s*=\s*%s)?)*\s*" % (TOKEN_CHARS, _value)
+PARAMS: bytes = rb"(?:\s*;\s*[%s]+(?:\s*=\s*%s)?)*\s*" % (TOKEN_CHARS, _value)
 _params = re.compile(PARAMS, re.S).fullmatch
 
 Params = dict[bytes, bytes | None]
@@ -85,13 +88,22 @@ def parse_params(text: bytes) -> Params:
     Values stay as written, quotes included. Raises `SipError` 400 on an empty or repeated name
     (RFC 3261 §7.3.1: a name must not appear more than once) and on stray characters.
     """
+    found = scan_params(text)
+    if found is not None:
+        return found
     if not is_params(text):
         raise malformed("parameter")
-    return read_params(text)
+    return split_params(text)
 
 
 def read_params(text: bytes) -> Params:
     """Read what has matched `PARAMS`; raises `SipError` 400 on a repeated name."""
+    found = scan_params(text)
+    return split_params(text) if found is None else found
+
+
+def split_params(text: bytes) -> Params:
+    """Do what `read_params` does, without the scanner."""
     params: Params = {}
     pieces = split_quoted(text, b";") if b'"' in text else text.split(b";")
     for piece in pieces[1:]:

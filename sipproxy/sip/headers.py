@@ -18,6 +18,7 @@ from sipproxy.sip.grammar import (
     split_quoted,
     unquote,
 )
+from sipproxy.sip.scanner import scan_address
 from sipproxy.sip.uri import Uri, canonical_host, parse_uri
 
 MAGIC_COOKIE = b"z9hG4bK"  # §8.1.1.7
@@ -135,6 +136,11 @@ def parse_name_addr(value: bytes) -> NameAddr:
     In the form without angle brackets the parameters belong to the header, and a comma or a
     question mark is not allowed (RFC 3261 §20.10).
     """
+    return scan_address(value) or read_name_addr(value)
+
+
+def read_name_addr(value: bytes) -> NameAddr:
+    """Do what `parse_name_addr` does, without the scanner."""
     if b"<" in value:
         match = _name_addr(value)
         if match is None:
@@ -202,10 +208,11 @@ class Event:
 
 def parse_event(value: bytes) -> Event:
     """Parse an Event value; raises `SipError` 400."""
-    package, semicolon, rest = value.partition(b";")
-    if not is_token(package.strip()):
+    name, semicolon, rest = value.partition(b";")
+    package = name.strip()
+    if not is_token(package):
         raise malformed("Event")
-    return Event(package.strip(), parse_params(semicolon + rest))
+    return Event(package, parse_params(semicolon + rest) if semicolon else {})
 
 
 class Authorization:

@@ -17,6 +17,7 @@ from sipproxy.sip.headers import (
     stamp_via,
 )
 from sipproxy.sip.names import METHODS
+from sipproxy.sip.scanner import find_field
 from sipproxy.sip.uri import Uri, parse_uri
 
 # What a message keeps parsed, by the name of the header.
@@ -58,10 +59,8 @@ class Message:
 
     def value(self, name: bytes) -> bytes | None:
         """Return the first line's value of a header, unfolded, or None; names are lower-case."""
-        if name not in self.names:
-            return None
-        value = self.lines[self.names.index(name)].split(b":", 1)[1]
-        return (unfold(value) if b"\n" in value else value).strip()
+        value = find_field(self.names, self.lines, name)
+        return value if value is None or b"\n" not in value else unfold(value)
 
     def first_value(self, name: bytes) -> bytes:
         """Return the first of a header's values; raises `SipError` 400 where there is none."""
@@ -74,8 +73,11 @@ class Message:
 
     def raw_values(self, name: bytes) -> list[bytes]:
         """Return the value of each line of a header, in order, unfolded and not split."""
-        if name not in self.names:
+        value = self.value(name)
+        if value is None:
             return []
+        if self.names.count(name) == 1:
+            return [value]
         return [
             _value(line)
             for known, line in zip(self.names, self.lines, strict=True)
@@ -84,7 +86,10 @@ class Message:
 
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header in order, several on a line split at commas."""
-        return [part for value in self.raw_values(name) for part in split_values(value)]
+        values = self.raw_values(name)
+        if len(values) == 1 and b"," not in values[0]:
+            return values
+        return [part for value in values for part in split_values(value)]
 
     @property
     def via(self) -> Via:

@@ -1,7 +1,8 @@
 """The scanner: reads ordinary messages and URIs in one walk, in C where that was built.
 
-It returns None for whatever is not ordinary, and always where there is no C: then the parsers in
-Python have the word. They decide what is right, and what a mistake is answered with.
+The functions that scan return None for whatever is not ordinary, and always where there is no C:
+then the parsers in Python have the word. They decide what is right, and what a mistake is answered
+with.
 """
 
 from __future__ import annotations
@@ -9,13 +10,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sipproxy.sip.headers import NameAddr
     from sipproxy.sip.message import Request, Response
     from sipproxy.sip.uri import Uri
 
-__all__ = ["IS_BUILT", "prepare", "scan_message", "scan_uri"]
+__all__ = [
+    "IS_BUILT",
+    "find_field",
+    "prepare",
+    "read_field",
+    "scan_address",
+    "scan_message",
+    "scan_params",
+    "scan_uri",
+]
+
+
+def read_field(names: list[bytes], lines: list[bytes], name: bytes, /) -> bytes | None:
+    """Return the value on the first line of a header, still folded, or None."""
+    if name not in names:
+        return None
+    return lines[names.index(name)].split(b":", 1)[1].strip()
+
 
 try:
+    from sipproxy.sip._scan import address as scan_address
+    from sipproxy.sip._scan import field as find_field
     from sipproxy.sip._scan import message as scan_message
+    from sipproxy.sip._scan import params as scan_params
     from sipproxy.sip._scan import prepare
     from sipproxy.sip._scan import uri as scan_uri
 
@@ -30,6 +52,16 @@ except ImportError:
     def scan_uri(raw: bytes, /) -> Uri | None:
         """Find nothing ordinary."""
         return None
+
+    def scan_address(value: bytes, /) -> NameAddr | None:
+        """Find nothing ordinary."""
+        return None
+
+    def scan_params(text: bytes, /) -> dict[bytes, bytes | None] | None:
+        """Find nothing ordinary."""
+        return None
+
+    find_field = read_field
 
     def prepare(
         names: dict[bytes, tuple[bytes, int]],

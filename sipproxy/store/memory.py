@@ -12,9 +12,13 @@ from sipproxy.interfaces import IStore
 
 @implementer(IStore)
 class MemoryStore:
-    """Keeps values by kind and key, as they were given."""
+    """Keeps values by kind and key, as they were given.
 
-    def __init__(self) -> None:
+    ``offset`` is what a date is later than a moment, in seconds.
+    """
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self._offset = offset
         self._kinds: dict[str, dict[bytes, Any]] = {}
 
     def load(self, kind: str) -> Iterable[tuple[bytes, Any]]:
@@ -31,3 +35,14 @@ class MemoryStore:
 
     def commit(self) -> None:
         """Nothing to wait for."""
+
+    def promised(self) -> None:
+        """Nothing is promised."""
+
+    def date(self, moment: float) -> float:
+        """Return the date of a moment."""
+        return moment + self._offset
+
+    def moment(self, date: float) -> float:
+        """Return the moment of a date."""
+        return date - self._offset

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from sipproxy.interfaces import IStore
+from sipproxy.store.calendar import Calendar, Leaf, boot_id
 from sipproxy.store.schema import DatabaseError, check, connect, create, explained
 from sipproxy.store.settings import StoreSettings
+from sipproxy.store.worker import Worker, Works
 
 RETRY = 1.0  # seconds after which what could not be written is tried again
+
+_CALENDAR = ("store", b"calendar")  # kind and key
 
 Changes = dict[tuple[str, bytes], bytes | None]
 _encode = msgspec.msgpack.Encoder().encode
@@ -28,33 +33,52 @@ _decode = msgspec.msgpack.Decoder().decode
 
 @implementer(IStore)
 class SqliteStore(Service):
-    """Keeps values by kind and key: whatever msgpack can say; tuples come back as lists.
+    """Keeps values by kind and key.
 
     At most one transaction is under way; what changes meanwhile is in the next one, of each key
     the latest only. What could not be written is kept and tried again, and whoever waits for it is
-    told so by a `DatabaseError`. Raises `DatabaseError` where the file cannot be used.
+    told so by a `DatabaseError`. Once it has stopped it keeps nothing any more.
+
+    The file is checked when the store is made, and opened when it starts: in between the process
+    may become a daemon, and a connection must not be carried over a fork. Raises `DatabaseError`
+    where the file cannot be used. ``wall`` is the wall clock.
     """
 
-    def __init__(self, directory: Path, settings: StoreSettings, reactor: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: StoreSettings,
+        reactor: Any,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         try:
             self._path = create(directory)
         except OSError as error:
             raise DatabaseError(f"{directory} cannot be used: {error.strerror}") from None
-        self._database = connect(self._path, any_thread=True)
-        check(self._database, self._path)
-        # A commit has to outlive a power cut only where somebody was promised that it does.
-        level = "FULL" if settings.durable else "NORMAL"
-        self._database.execute(f"PRAGMA synchronous={level}")
-        self._delay = settings.delay
+        self._settings = settings
         self._reactor = reactor
-        self._pool = ThreadPool(1, 1, "store")
-        self.in_thread: Callable[..., Deferred[None]] = self._in_pool
+        self._wall = wall
+        self._database: sqlite3.Connection
+        self.worker: Works = Worker(reactor)
         self._changes: Changes = {}
         self._waiting: list[Deferred[None]] = []  # for what has changed
         self._told: list[Deferred[None]] | None = None  # by the transaction that is under way
         self._call: Any = None
+        self._is_closed = False
         self.is_failing = False
         self._log = Logger(namespace="sipproxy.store")
+        with closing(connect(self._path)) as database:
+            check(database, self._path)
+            self._calendar = self._continued(database)
+
+    def _continued(self, database: sqlite3.Connection) -> Calendar:
+        """Return the calendar, from where it was left."""
+        leaves = _rows(database, _CALENDAR[0])
+        try:
+            left = msgspec.msgpack.decode(dict(leaves)[_CALENDAR[1]], type=Leaf)
+        except (KeyError, msgspec.MsgspecError):
+            left = None
+        return Calendar(self._reactor.seconds(), self._wall(), boot_id(), left)
 
     def __len__(self) -> int:
         return len(self._changes)
@@ -62,9 +86,14 @@ class SqliteStore(Service):
     # IStore
 
     def load(self, kind: str) -> Iterable[tuple[bytes, Any]]:
-        """Return every (key, value) of a kind, as it is on disk."""
-        rows = self._database.execute("SELECT key, value FROM state WHERE kind = ?", (kind,))
-        return [(key, _decode(value)) for key, value in rows]
+        """Return every (key, value) of a kind, as it is on disk; what cannot be read is left."""
+        found = []
+        for key, value in _rows(self._database, kind):
+            try:
+                found.append((key, _decode(value)))
+            except msgspec.MsgspecError:
+                self._log.error("{kind} {key!r} cannot be read: left out", kind=kind, key=key)
+        return found
 
     def put(self, kind: str, key: bytes, value: Any) -> None:
         """Keep a value, as it is now."""
@@ -86,12 +115,26 @@ class SqliteStore(Service):
             committed.callback(None)
         return committed
 
+    def promised(self) -> Deferred[None] | None:
+        """Return at once, or with ``[store] durable`` when all is on disk."""
+        return self.commit() if self._settings.durable else None
+
+    def date(self, moment: float) -> float:
+        """Return the date of a moment."""
+        return self._calendar.date(moment)
+
+    def moment(self, date: float) -> float:
+        """Return the moment of a date."""
+        return self._calendar.moment(date)
+
     # Writing
 
     def _change(self, kind: str, key: bytes, value: bytes | None) -> None:
+        if self._is_closed:
+            return
         self._changes[kind, key] = value
         if self._told is None:
-            self._wait(self._delay)
+            self._wait(self._settings.delay)
 
     def _wait(self, seconds: float) -> None:
         if self._call is None:
@@ -108,14 +151,16 @@ class SqliteStore(Service):
         self._cancel()
         changes, self._changes = self._changes, {}
         self._told, self._waiting = self._waiting, []
-        written = self.in_thread(self._transact, changes)
+        leaf = _encode(self._calendar.leaf(self._reactor.seconds(), self._wall()))
+        written = self.worker(self._transact, changes, leaf)
         written.addCallbacks(self._written, self._not_written, errbackArgs=(changes,))
         written.addErrback(self._bug)
 
-    def _transact(self, changes: Changes) -> None:
-        """Write changes, all or none; in the thread."""
+    def _transact(self, changes: Changes, leaf: bytes) -> None:
+        """Write changes, and when that was, all or none; in the thread."""
         database = self._database
         put = [(*key, value) for key, value in changes.items() if value is not None]
+        put.append((*_CALENDAR, leaf))
         removed = [key for key, value in changes.items() if value is None]
         database.execute("BEGIN IMMEDIATE")
         try:
@@ -135,7 +180,7 @@ class SqliteStore(Service):
         if self._waiting:
             self._write()
         elif self._changes:
-            self._wait(self._delay)
+            self._wait(self._settings.delay)
         for committed in told:
             committed.callback(None)
 
@@ -160,26 +205,37 @@ class SqliteStore(Service):
         if call is not None:
             call.cancel()
 
-    def _in_pool(self, function: Callable[..., None], *arguments: Any) -> Deferred[None]:
-        return deferToThreadPool(self._reactor, self._pool, function, *arguments)
-
     # Life
 
     def startService(self) -> None:
-        """Start the thread."""
+        """Open the file, and start the thread; raises `DatabaseError`."""
         Service.startService(self)
-        self._pool.start()
+        self._database = connect(self._path, any_thread=True)
+        # A commit has to outlive a power cut only where somebody was promised that it does.
+        level = "FULL" if self._settings.durable else "NORMAL"
+        self._database.execute(f"PRAGMA synchronous={level}")
+        self.worker.start()
 
     def stopService(self) -> Deferred[None]:
         """Write what is left, and close the file."""
+        if not self.running:
+            return succeed(None)
         Service.stopService(self)
-        return self.commit().addErrback(self._lost).addBoth(self._close)
+        return self.commit().addErrback(self._lost).addBoth(lambda _: self.close())
 
     def _lost(self, failure: Failure) -> None:
         text = "{count} changes are lost: {problem}"
         self._log.error(text, count=len(self._changes), problem=failure.value)
 
-    def _close(self, _: object) -> None:
+    def close(self) -> None:
+        """Close the file; what has not been written is lost."""
+        self._is_closed = True
+        self._changes.clear()
         self._cancel()
-        self._pool.stop()
+        self.worker.stop()
         self._database.close()
+
+
+def _rows(database: sqlite3.Connection, kind: str) -> list[tuple[bytes, bytes]]:
+    rows = database.execute("SELECT key, value FROM state WHERE kind = ?", (kind,))
+    return rows.fetchall()

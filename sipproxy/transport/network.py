@@ -86,6 +86,7 @@ class Network:
         self.means = _means([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
+        self._places: dict[UdpEndpoint, bytes] = {}  # the address and port that each is bound to
         self._listeners: list[tuple[Bound, SentBy]] = []
         self._ports: list[Any] = []
         self._flows: dict[bytes, StreamFlow] = {}
@@ -105,7 +106,9 @@ class Network:
         for one in bound:
             our = sent_by(one.listen)
             if one.listen.transport == "udp":
-                self._endpoints.append(UdpEndpoint(one.socket, our, self._reactor))
+                endpoint = UdpEndpoint(one.socket, our, self._reactor)
+                self._endpoints.append(endpoint)
+                self._places[endpoint] = _place(*one.socket.getsockname()[:2])
             else:
                 self._listeners.append((one, our))
 
@@ -231,6 +234,20 @@ class Network:
         host = socket.inet_ntop(endpoint.family, name[_UDP_NAME.size :])
         return endpoint.flow(host, port)
 
+    def lasting_name(self, flow: Flow) -> bytes:
+        """Return what `find_again` knows the flow by after a restart; empty: it ends with us."""
+        if not isinstance(flow, UdpFlow):
+            return b""
+        return self._places[flow.endpoint] + b" " + _place(*flow.address[:2])
+
+    def find_again(self, name: bytes) -> Flow | None:
+        """Return the flow of a lasting name, or None where the listener is another now."""
+        here, host, port = name.rsplit(b" ", 2)
+        for endpoint, place in self._places.items():
+            if place == here:
+                return endpoint.flow(host.decode(), int(port))
+        return None
+
     # The way to a next hop
 
     def hops(self, uri: Uri) -> list[Hop] | Deferred[list[Hop]]:
@@ -335,6 +352,10 @@ class Network:
                 return replace(our, params=b";alias") if transport == b"TLS" else our
         ours = [our for _, our in self._listeners] + [e.sent_by for e in self._endpoints]
         return SentBy(transport, ours[0].host, ours[0].port)
+
+
+def _place(host: str, port: int) -> bytes:
+    return b"%b %d" % (host.encode(), port)
 
 
 def _means(bound: list[Bound]) -> Means:

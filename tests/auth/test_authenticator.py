@@ -109,7 +109,11 @@ class AuthenticatorCase(TableCase):
 class ChallengeTest(AuthenticatorCase):
     """What a request without credentials is answered (RFC 3261 §22.1, RFC 8760 §2.3)."""
 
-    @rfc(3261, "22.1", "REGISTER is challenged by 401, all else by 407, ACK and CANCEL never")
+    @rfc(
+        3261,
+        "22.1",
+        "what we answer is challenged by 401, what we send on by 407, ACK and CANCEL never",
+    )
     @rows(
         {
             "registrar": (b"REGISTER", 401, b"WWW-Authenticate"),

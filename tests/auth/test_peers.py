@@ -152,6 +152,35 @@ class OthersTest(PeersCase):
             self.assertIs(self.peers(inbound).may_send(domain, b"198.51.100.7"), may)
 
 
+class VouchingTest(PeersCase):
+    """Who may send anyway, and is who it says."""
+
+    HERE, ELSEWHERE = b"198.51.100.7", b"198.51.100.8"
+
+    @rows(
+        {
+            "at its address": (b"b.test", HERE, set(), True),
+            "from elsewhere": (b"b.test", ELSEWHERE, set(), False),
+            "not listed": (b"evil.test", HERE, set(), False),
+            "by its certificate": (b"b.test", ELSEWHERE, {b"b.test"}, True),
+            "not listed, by its certificate": (b"evil.test", ELSEWHERE, {b"evil.test"}, True),
+        }
+    )
+    def test_an_open_door(
+        self, domain: bytes, source: bytes, proven: set[bytes], is_proven: bool
+    ) -> None:
+        self.assertIs(self.peers("open").vouches(domain, source, frozenset(proven)), is_proven)
+
+    def test_where_only_those_may_send_who_are(self) -> None:
+        self.assertIs(self.peers("listed").vouches(b"b.test", self.HERE), True)
+
+    def test_later(self) -> None:
+        waiting = self.names["hop.named.test"] = Deferred()
+        found = self.peers("open").vouches(b"named.test", b"198.51.100.2")
+        waiting.callback(["198.51.100.2"])
+        self.assertIs(self.successResultOf(found), True)
+
+
 class HopTest(PeersCase):
     """The next hop of a domain is what its entry says."""
 

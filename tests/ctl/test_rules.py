@@ -99,6 +99,10 @@ class Rules(WithCommand):
             self.assertEqual(self.fails("rules", *words), f"sipctl: {expected}")
         self.assertEqual(self.passes("rules", "get", ALICE), ONE)
 
+    def test_standard_input_that_is_refused(self) -> None:
+        line = self.fails("rules", "put", ALICE, "-", typed="<ruleset>")
+        self.assertTrue(line.startswith("sipctl: standard input: Malformed XML: "), line)
+
     def test_everybody_exists_where_nobody_is_challenged(self) -> None:
         self.file.write_text(CONFIG + "[auth]\nrequired = false")
         self.passes("rules", "put", "bob@example.test", str(self.rules))

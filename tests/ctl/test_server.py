@@ -15,6 +15,7 @@ from sipproxy.store.accounts import AccountTable
 from sipproxy.store.documents import DocumentTable
 from sipproxy.store.options import DocumentsOptions
 from sipproxy.testing import CONFIG, FakeServer
+from sipproxy.transport.batches import IS_USED
 from tests.presence.rulesets import ruleset
 
 REGISTER = """
@@ -30,8 +31,8 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, publications, reload-accounts, reload-certificates, "
-    "reload-documents, status, trace, unbind, watchers"
+    "unknown command; there are: bindings, explain, publications, reload-accounts, "
+    "reload-certificates, reload-documents, status, trace, unbind, watchers"
 )
 
 
@@ -142,6 +143,7 @@ class Results(WithConnection):
             "refused": {"rate": 0, "silently": 0, "behind": 0, "transactions": 0},
             "connections": 0,
             "scanner": "C" if IS_BUILT else "Python",
+            "datagrams": "batched" if IS_USED else "single",
         }
         self.assertEqual(status, expected)
 

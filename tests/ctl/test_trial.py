@@ -94,7 +94,9 @@ class Trying(SynchronousTestCase):
     def test_all_passes(self) -> None:
         self.assertTrue(self.run_trial(), self.faults)
         self.assertEqual(self.faults, [])
-        self.assertEqual(len(self.steps), 3 + 2 * 10)
+        self.assertEqual(len(self.steps), 3 + 2 * 11)
+        self.assertEqual(len(self.server.node.publications), 0)
+        self.assertEqual(len(self.server.node.notifier), 0)
         self.assertEqual(list(self.server.node.location.aors()), [])
         self.assertTrue(any(step.startswith("tcp 127.0.0.1:5060: ") for step in self.steps))
 

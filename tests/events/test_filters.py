@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from sipproxy.events import filters
-from sipproxy.events.contents import Needs, What
+from sipproxy.events.excerpts import Needs, What
 from sipproxy.events.expressions import (
     MAX_COMPARISONS,
     MAX_STEPS,

@@ -40,7 +40,7 @@ class SubscribeCase(TableCase):
     def held(self) -> int:
         """Return how much is kept of subscriptions, by tables, counters and timers."""
         notifier, node = self.notifier, self.server.node
-        tables = (notifier._dialogs, notifier._resources, notifier._queue, notifier._changed)
+        tables = (notifier._dialogs, notifier._resources, notifier._passes, notifier._changed)
         flows = sum(flow.watchers for flow in node.network.peers.values())  # type: ignore[attr-defined]
         return (
             sum(map(len, tables))
@@ -95,6 +95,8 @@ class Initial(SubscribeCase):
             "no SIP contact": ({"Contact": "<tel:+123>"}, 400),
             "any contact": ({"Contact": "*"}, 400),
             "a sips contact without TLS": ({"Contact": "<sips:alice@192.0.2.1>"}, 400),
+            "a contact too long": ({"Contact": f"<sip:{'a' * 2048}@192.0.2.1>"}, 400),
+            "too much to keep": ({"Record-Route": ", ".join(["<sip:192.0.2.1;lr>"] * 500)}, 513),
             "no SIP route": ({"Record-Route": "<tel:+123>"}, 400),
             "no route at all": ({"Record-Route": "<<>"}, 400),
             "a filter of a kind unknown": ({"body": "x", "Content-Type": "text/html"}, 415),
@@ -156,12 +158,14 @@ class Initial(SubscribeCase):
         self.assertEqual(self.alice.notified, [])
         self.assert_nothing_is_left()
 
+    @rfc(6665, "4.2.1.3", "who is not authorized is answered 403, or told terminated, rejected")
     @rfc(5025, "3.2.1", "a SUBSCRIBE of who is blocked is answered 403")
     def test_blocked(self) -> None:
         self.news.verdicts[ALICE] = Verdict(BLOCK)
         self.assertEqual(self.alice.subscribe().status, 403)
         self.assert_nothing_is_left()
 
+    @rfc(6665, "4.2.1.1", "a SUBSCRIBE is answered without waiting for a user")
     @rows(
         {
             "pending": (CONFIRM, "pending;expires=600"),
@@ -180,6 +184,7 @@ class Initial(SubscribeCase):
         self.assertIsInstance(first, Response)
         self.assertIsInstance(second, Request)
 
+    @rfc(6665, "3.2.1", "the body of a NOTIFY is of a type in Accept, else the package's default")
     @rfc(6665, "4.5.2", "id of Event is in each NOTIFY")
     def test_id(self) -> None:
         self.alice.subscribe(Event="news;id=17;x=y")
@@ -234,6 +239,7 @@ class InDialog(SubscribeCase):
         self.alice.subscribe()
         self.alice.take()
 
+    @rfc(6665, "4.2.1.4", "a subscription that is not refreshed ends, and its watcher is told so")
     @rfc(6665, "4.2.1.4", "a refresh updates the time, and is followed by a NOTIFY")
     def test_refresh(self) -> None:
         self.server.advance(100)
@@ -271,6 +277,7 @@ class InDialog(SubscribeCase):
         self.server.clock.advance(0)
         self.assertEqual(self.alice.take(), ["active;expires=600: still there"])
 
+    @rfc(6665, "8.2.1", "an Event with an id never matches one without")
     @rfc(6665, "4.5.2", "a new subscription in a dialog is refused, 403 with a reason")
     def test_dialogs_are_not_shared(self) -> None:
         response = self.alice.ask(Event="news;id=1")
@@ -282,6 +289,7 @@ class InDialog(SubscribeCase):
         response = self.alice.ask(Via="SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-x;rport")
         self.assertEqual(response.status, 200)
 
+    @rfc(6665, "4.4.1", "a subscription is over once a NOTIFY has said so")
     @rfc(
         6665, "4.4.3", "the NOTIFY that answers Expires 0 is terminated, by timeout, with the state"
     )

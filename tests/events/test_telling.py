@@ -39,6 +39,7 @@ class TellingCase(SubscribeCase):
 class Changes(TellingCase):
     """What changes is told, once, after what was told before."""
 
+    @rfc(6665, "4.2.2", "a change of state is told at once")
     def test_a_change(self) -> None:
         self.change(b"one")
         self.assertEqual(self.alice.take(), ["active;expires=600: one"])
@@ -92,6 +93,7 @@ class Changes(TellingCase):
             self.alice.take()
         self.assertEqual(numbers, [2, 3, 4])
 
+    @rfc(6665, "5.3.2", "the NOTIFY that answers a SUBSCRIBE has the full state")
     @rfc(6665, "5.3.2", "a version counts the NOTIFYs of a subscription, one by one")
     def test_versions_count_what_is_sent(self) -> None:
         self.judge(ALLOW, "counted")
@@ -308,6 +310,7 @@ class Answers(TellingCase):
         assert isinstance(notify, Request)
         self.assertEqual(notify.raw_uri, b"sip:new@192.0.2.1:5060")
 
+    @rfc(6665, "4.2.1.2", "a NOTIFY follows each SUBSCRIBE that is accepted, after its 200")
     @rows(
         {
             "no URI": "<",
@@ -339,6 +342,7 @@ class Answers(TellingCase):
 class Judged(TellingCase):
     """`INotifier.judge` and `Verdict.until` (RFC 5025 §3.2.1)."""
 
+    @rfc(6665, "4.2.1.3", "who is not authorized is answered 403, or told terminated, rejected")
     @rfc(5025, "3.2.1", "block ends a subscription, rejected")
     def test_block(self) -> None:
         self.judge(BLOCK)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from sipproxy.events.turns import Turns
+from sipproxy.interfaces.turns import Turns
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Response
 from tests.events.publishing import Bench

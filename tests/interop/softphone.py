@@ -39,7 +39,7 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen {host}:{control}
 menu_bell no
-{tls}"""
+{more}"""
 # Up to its library's version 1, baresip gives up when any challenge names another algorithm.
 MD5_ONLY = '[auth]\nalgorithms = ["MD5"]\n'
 _ACCOUNT = '<sip:{aor};transport={transport}>;auth_pass="{password}";outbound="{server}";regint=60'
@@ -55,7 +55,7 @@ def _modules(installed: str) -> Path:
 
 
 class Softphone(Process):
-    """A user with a baresip whose one contact is ``peer``."""
+    """A user with a baresip whose one contact is ``peer``; with ``presence`` they are watched."""
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Softphone(Process):
         server_port: int,
         transport: str,
         ca: Path | None = None,
+        presence: bool = False,
     ) -> None:
         installed = needs("baresip")
         self.aor = aor
@@ -72,9 +73,10 @@ class Softphone(Process):
         self._control = free_port()
         place = directory(case)
         facts = {"host": HOST, "port": free_port(), "control": self._control}
-        tls = "" if ca is None else f"sip_cafile {ca}\nsip_verify_server yes\n"
+        more = "" if ca is None else f"sip_cafile {ca}\nsip_verify_server yes\n"
+        more += "module_app presence.so\n" if presence else ""
         place.joinpath("config").write_text(
-            _CONFIG.format(**facts, modules=_modules(installed), tls=tls)
+            _CONFIG.format(**facts, modules=_modules(installed), more=more)
         )
         account = _ACCOUNT.format(
             aor=aor,
@@ -82,8 +84,9 @@ class Softphone(Process):
             password=password(aor),
             server=f"sip:{HOST}:{server_port};transport={transport}",
         )
-        place.joinpath("accounts").write_text(account + "\n")
-        place.joinpath("contacts").write_text(f'"Peer" <sip:{peer}>\n')
+        published, watched = (";pubint=60", ";presence=p2p") if presence else ("", "")
+        place.joinpath("accounts").write_text(f"{account}{published}\n")
+        place.joinpath("contacts").write_text(f'"Peer" <sip:{peer}>{watched}\n')
         super().__init__(case, aor, [installed, "-f", place], place)
 
     def registered(self) -> None:
@@ -116,6 +119,10 @@ class Softphone(Process):
         """Wait until it prints a text, after the one that was waited for before."""
         self.wait_for(lambda: text in self.output[self._read :], f"{text!r} at {self.aor}")
         self._read = self.output.index(text, self._read) + len(text)
+
+    def sees(self, status: str) -> None:
+        """Wait until it shows that its contact has come to another status."""
+        self.shows(f"{status}\x1b[;m\n")
 
     def call(self, *callees: Softphone) -> None:
         """Call a user, whose phones all ring, until that is known here too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipproxy.presence.conditions import Circumstances
+from sipproxy.presence.equivalence import Entity
 from sipproxy.presence.permissions import Permissions, combined
 from sipproxy.presence.rules import read_rules
 from sipproxy.sip.uri import parse_uri
@@ -64,7 +65,7 @@ def one(uri: str) -> str:
 
 def circumstances(*who: str, sphere: str | None = None, time: float = NOON) -> Circumstances:
     """Return who asks, and when."""
-    return Circumstances(tuple(parse_uri(uri.encode()) for uri in who), sphere, time)
+    return Circumstances(tuple(Entity(parse_uri(uri.encode())) for uri in who), sphere, time)
 
 
 def matches(conditions: str, asked: Circumstances) -> bool:

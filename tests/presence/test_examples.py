@@ -73,7 +73,7 @@ class Example(TableCase):
     """Publishes for someone@example.com."""
 
     def setUp(self) -> None:
-        self.reader = Reader(Identity(["example.com"], [], []), 65536, 100)
+        self.reader = Reader(Identity(["example.com"], [], []), 65536, 1000)
         self.published: list[Publication] = []
 
     def publish(self, data: bytes) -> Document:

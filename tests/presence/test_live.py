@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lxml import etree
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.sip.message import Request
@@ -16,6 +17,15 @@ SETTINGS = (
     '[presence]\nnotify_interval = 0.0\nunknown_watchers = "{}"\n'
 )
 OPEN = presence('<tuple id="t1"><status><basic>open</basic></status></tuple>').decode()
+NOTED = presence(
+    '<tuple id="t1"><status><basic>open</basic></status><contact>sip:a@b.test</contact>'
+    "<note>secret</note></tuple><note>secret, too</note>"
+).decode()
+FILTER = (
+    '<filter-set xmlns="urn:ietf:params:xml:ns:simple-filter"><ns-bindings><ns-binding'
+    ' prefix="pidf" urn="urn:ietf:params:xml:ns:pidf"/></ns-bindings><filter id="1"><what>'
+    "<include>{}</include></what></filter></filter-set>"
+)
 PUBLISH = """
 PUBLISH sip:alice@example.test SIP/2.0
 Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-{cseq};rport
@@ -144,6 +154,29 @@ class Transitions(Watched):
         self.keep(rule(one("sip:carol@example.test"), WHOLE))
         self.assertEqual(self.told(), [(REJECTED, False)])
         self.assertEqual(carol.take(), [])
+
+
+class Filtered(Watched):
+    """What a watcher asks for takes nothing from what the presentity withholds."""
+
+    @rfc(4745, "6", "what is delivered is granted and asked for, both")
+    def test_both(self) -> None:
+        self.keep(rule("", choose("services")))
+        self.publish(NOTED)
+        for include, expected in (
+            ("//pidf:tuple", {"status", "contact", "timestamp"}),
+            ("//pidf:note", set()),
+            ("//pidf:tuple/pidf:status", {"status"}),
+        ):
+            self.bob.subscribe(600, "alice", Event="presence")
+            self.bob.take()
+            kind = "application/simple-filter+xml"
+            self.bob.ask(600, FILTER.format(include), Event="presence", Content_Type=kind)
+            (notify,) = [one for one in self.bob.received if isinstance(one, Request)]
+            self.bob.take()
+            found = etree.fromstring(notify.body).find("{*}tuple") if notify.body else None
+            names = {etree.QName(child).localname for child in found or ()}
+            self.assertEqual(names, expected, include)
 
 
 class Waiting(Watched):

@@ -182,7 +182,7 @@ class RefusalTest(PartialCase):
 
     def test_parts_are_counted_too(self) -> None:
         publication = self.publish(whole(service("t1")))
-        notes = changes('<p:add sel="*">' + "<note>x</note>" * 60 + "</p:add>")
+        notes = changes('<p:add sel="*">' + "<note>x</note>" * 600 + "</p:add>")
         publication = self.publish(notes, publication)
         self.refuses(413, self.check, notes, publication)
 

@@ -127,7 +127,7 @@ class Forwarder(Part):
 class Senders(Part):
     """Says that everybody is alice."""
 
-    def identify(self, request: Request, flow: Any, passage: Any) -> Any:
+    def identify(self, request: Request, flow: Any, passage: Any, is_ours: bool) -> Any:
         """Name the sender."""
         result = self.asked()
         return result if isinstance(result, Deferred) else Sender(b"alice@example.test", True)

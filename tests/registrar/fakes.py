@@ -16,6 +16,7 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.sip.response import make_response
+from sipproxy.store.memory import MemoryStore
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.settings import Listen
@@ -68,7 +69,7 @@ class Transaction:
 class Host:
     """What registrar and location table use of a server; time passes in `advance`."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: MemoryStore | None = None) -> None:
         listen = Listen("udp", "127.0.0.1")
         self.identity = Identity(["example.test"], ["sip.example.test"], [listen])
         self.clock = Clock()
@@ -77,7 +78,8 @@ class Host:
         self.ticker.start()
         self.users: Any = {ALICE, b"bob@example.test", b"a b@example.test"}
         self.credentials = self
-        self.location = LocationTable(self)
+        self.store = store or MemoryStore(STARTED)
+        self.location = LocationTable(self, self)
 
     def _raised(self, sleeper: Sleeper) -> None:
         raise AssertionError(f"{sleeper} raised") from None
@@ -86,6 +88,16 @@ class Host:
         """Let time pass, a tick at a time."""
         for _ in range(round(seconds / TICK)):
             self.clock.advance(TICK)
+
+    # Flows
+
+    def lasting_name(self, flow: Flow) -> bytes:
+        """Return the name of a flow that has one."""
+        return b"" if flow.reliable else b"udp"
+
+    def find_again(self, name: bytes) -> Flow | None:
+        """Return a flow in its place."""
+        return Flow()
 
     # IHost
 
@@ -120,8 +132,8 @@ class Host:
 class Bench:
     """A registrar with its table, and a client that counts its CSeq."""
 
-    def __init__(self, **options: Any) -> None:
-        self.host = Host()
+    def __init__(self, store: MemoryStore | None = None, **options: Any) -> None:
+        self.host = Host(store)
         self.gruus = Gruus(bytes(range(KEY_LENGTH)), STARTED, self.host.now)
         self.host.identity.unveil = self.gruus.user
         self.registrar = Registrar(RegistrarOptions(**options), self.host, self.gruus)
@@ -151,9 +163,13 @@ class Bench:
     def handle(self, request: Request, flow: Flow | None = None) -> Response:
         """Hand a request to the registrar and return its answer; raises `SipError`."""
         transaction = Transaction(flow or Flow())
-        self.registrar.handle(request, transaction, Sender(ALICE, is_user=True))
+        self.pass_on(request, transaction)
         (response,) = transaction.responses
         return response
+
+    def pass_on(self, request: Request, transaction: Transaction) -> Any:
+        """Hand a request to the registrar, which may answer it later; raises `SipError`."""
+        return self.registrar.handle(request, transaction, Sender(ALICE, is_user=True))
 
     def refused(self, *contacts: str, **headers: str) -> SipError:
         """Send a REGISTER that is refused."""

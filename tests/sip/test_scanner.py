@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.sip.errors import SipError
-from sipproxy.sip.headers import CSeq, NameAddr, Via
+from sipproxy.sip.grammar import is_params, split_params
+from sipproxy.sip.headers import CSeq, NameAddr, Via, parse_name_addr, read_name_addr
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import (
     BadMessage,
@@ -21,7 +22,15 @@ from sipproxy.sip.parser import (
     read_datagram,
     read_framed,
 )
-from sipproxy.sip.scanner import IS_BUILT, scan_message, scan_uri
+from sipproxy.sip.scanner import (
+    IS_BUILT,
+    find_field,
+    read_field,
+    scan_address,
+    scan_message,
+    scan_params,
+    scan_uri,
+)
 from sipproxy.sip.uri import Uri, parse_uri, read_uri
 from tests.shared import SHARED, needs_shared
 from tests.sip.strategies import examples, messages, mutated, uris
@@ -96,6 +105,15 @@ URIS = [
     *(b"sip:a@b:000080", b"sip:a@[::1]", b"sip:a b@c", b"sip:a@b c", b"sip:a\0@b", b""),
     b"sip:a@b\n",
 ]  # fmt: skip
+
+ADDRESSES = [
+    *(b"<sip:a@b>", b"<sip:a@b>;tag=1", b'"A B" <sip:a@b>;tag=1;x', b" A <sip:a@b;c>;q=0.5"),
+    *(b"<tel:1>", b"Alice <>", b"<sip:a@b>;tag=1;TAG=2", b" <sip:a@b>"),
+    *(b'A "B" <sip:a@b>', b"sip:a@b;tag=1", b"<sip:a@b> ;tag=1", b"<", b"<sip:a@b>;tag=1 "),
+    *(b"<sip:a@b>;tag=", b'<sip:a@b>;x="<;"', b"*", b"", b"<sip:a@b>tag=1", b"<sip:a@b>;x=[::1]"),
+]  # fmt: skip
+LINES = [b"To: a", b"T:b", b"Subject :  c ", b"Subject: d", b"X:", b"Y: \r\n e\r\n f ", b"Z: g:h"]
+NAMES = [b"to", b"to", b"subject", b"subject", b"x", b"y", b"z"]
 
 
 PREPARE = """
@@ -307,7 +325,10 @@ class MessageTests(SynchronousTestCase):
         """It takes octets, and is prepared once."""
         self.assertRaises(TypeError, scan_message, "text", True)
         self.assertRaises(TypeError, scan_message, b"")
-        self.assertRaises(TypeError, scan_uri, None)
+        for scan in (scan_uri, scan_address, scan_params):
+            self.assertRaises(TypeError, scan, None)
+        self.assertRaises(TypeError, find_field, (), [], b"to")
+        self.assertRaises(TypeError, find_field, [], [])
 
 
 class UriTests(SynchronousTestCase):
@@ -333,3 +354,61 @@ class UriTests(SynchronousTestCase):
     def test_drawn(self, raw: bytes) -> None:
         """Whatever is drawn."""
         self.assertEqual(uri_told(parse_uri, raw), uri_told(read_uri, raw))
+
+
+class ValueTests(SynchronousTestCase):
+    """Addresses, parameters and fields, one way and the other."""
+
+    skip = built
+
+    def agree(self, value: bytes) -> None:
+        """Check that both ways say the same of an address, and of its end as parameters."""
+        self.assertEqual(address_told(parse_name_addr, value), address_told(read_name_addr, value))
+        text = value.rpartition(b">")[2]
+        found = scan_params(text)
+        if found is not None:
+            self.assertTrue(is_params(text), text)
+            self.assertEqual(list(found.items()), list(split_params(text).items()), text)
+
+    def test_table(self) -> None:
+        """Each row is read alike; the first eight are ordinary."""
+        for place, value in enumerate(ADDRESSES):
+            self.agree(value)
+            self.assertEqual(scan_address(value) is not None, place < 8, value)
+
+    def test_every_octet(self) -> None:
+        """Any octet in any part."""
+        whole = b'"A" <sip:a@b>;x=y;z'
+        for place, octet in itertools.product(range(len(whole) + 1), range(256)):
+            self.agree(whole[:place] + bytes((octet,)) + whole[place:])
+
+    @given(st.text('sip:a@b;=.[]%<>" \t\r\n,', max_size=20).map(str.encode))
+    @examples(500)
+    def test_drawn(self, value: bytes) -> None:
+        """Whatever is drawn."""
+        self.agree(value)
+        self.agree(b"<sip:a@b>" + value)
+
+    def test_fields(self) -> None:
+        """The first of a name counts, as it is written."""
+        for name in (*NAMES, b"tox", b"t", b"", b"w"):
+            found = find_field(NAMES, LINES, name)
+            self.assertEqual(found, read_field(NAMES, LINES, name), name)
+
+    def test_nothing_is_kept(self) -> None:
+        """Nothing that was read, or refused, leaves anything behind."""
+        for _ in range(10):
+            self.test_table()
+        before = sys.getallocatedblocks()
+        for _ in range(100):
+            self.test_table()
+        self.assertLess(sys.getallocatedblocks() - before, 100)
+
+
+def address_told(read: Any, value: bytes) -> Any:
+    """Return what a reader finds in an address, or what it answers it with."""
+    try:
+        address: NameAddr = read(value)
+        return taken_apart(address), address.tag
+    except SipError as error:
+        return error.status, error.reason

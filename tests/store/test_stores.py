@@ -74,6 +74,10 @@ class StoreRules:
             self.store.remove("rule", key)
         self.assertEqual(self.rows("rule"), [])
 
+    def test_dates_are_moments_again(self: Any) -> None:
+        self.assertAlmostEqual(self.store.moment(self.store.date(5.5)), 5.5, 6)
+        self.assertEqual(self.store.date(6.0) - self.store.date(5.0), 1.0)
+
     def test_commit(self: Any) -> None:
         self.store.put("rule", b"a", 1)
         committed = maybeDeferred(self.store.commit)
@@ -105,6 +109,12 @@ class Thread:
         self.work.append((done, function, arguments))
         return done
 
+    def start(self) -> None:
+        """Nothing works by itself."""
+
+    def stop(self) -> None:
+        """Nothing works by itself."""
+
     def run(self) -> int:
         """Do what there is to do now, and return how many pieces that were."""
         work, self.work = self.work, []
@@ -126,8 +136,8 @@ class SqliteCase(SynchronousTestCase):
     def opened(self, directory: Path) -> SqliteStore:
         """Open the store of a directory."""
         store = SqliteStore(directory, StoreSettings(durable=self.durable), self.clock)
-        store.in_thread = self.thread
-        store.running = True  # without a thread pool
+        store.worker = self.thread
+        store.startService()
         return store
 
     def stored(self) -> SqliteStore:
@@ -244,6 +254,52 @@ class WritingTests(SqliteCase):
         self.settle()
         self.assertEqual(self.again(), {b"a": 2})
 
+    def test_a_value_that_cannot_be_read_is_left_out(self) -> None:
+        self.store.put("k", b"a", 1)
+        self.store._changes["k", b"b"] = b"\xc1"
+        self.settle()
+        self.assertEqual(self.again(), {b"a": 1})
+
+    def test_nothing_is_kept_after_the_stop(self) -> None:
+        self.successResultOf(self.store.stopService())
+        self.store.put("k", b"a", 1)
+        self.assertEqual((len(self.store), self.clock.getDelayedCalls()), (0, []))
+        self.successResultOf(self.store.commit())
+        self.assertEqual(self.again(), {})
+
+    def test_stopped_before_it_was_started(self) -> None:
+        store = SqliteStore(self.directory, StoreSettings(), self.clock)
+        self.successResultOf(store.stopService())
+
+    def test_no_connection_is_carried_over_a_fork(self) -> None:
+        """A daemon is made between the two, and has none of its parent's locks."""
+        store = SqliteStore(self.directory, StoreSettings(), self.clock)
+        self.assertFalse(hasattr(store, "_database"))
+        store.worker = self.thread
+        store.startService()
+        self.assertEqual(list(store.load("k")), [])
+
+    def test_dates_go_on_where_they_were_left(self) -> None:
+        """The clock of the machine is the same; the wall clock has stepped."""
+        self.store.put("k", b"a", 1)
+        self.settle()
+        date = self.store.date(self.clock.seconds())
+        self.clock.advance(10)
+        store = SqliteStore(self.directory, StoreSettings(), self.clock, lambda: 1.0)
+        self.assertAlmostEqual(store.date(self.clock.seconds()), date + 10, 3)
+
+    def test_a_calendar_that_cannot_be_read(self) -> None:
+        """The wall clock begins another."""
+        self.store._changes["store", b"calendar"] = b"\xc1"
+        self.store._transact(self.store._changes, b"\xc1")
+        store = SqliteStore(self.directory, StoreSettings(), self.clock, lambda: 1000.0)
+        self.assertEqual(store.date(self.clock.seconds()), 1000.0)
+
+    def test_nothing_is_promised(self) -> None:
+        self.store.put("k", b"a", 1)
+        self.assertIsNone(self.store.promised())
+        self.assertEqual(self.thread.work, [])
+
     def test_stopping_writes_what_is_left(self) -> None:
         self.store.put("k", b"a", 1)
         stopped = self.store.stopService()
@@ -259,3 +315,49 @@ class WritingTests(SqliteCase):
         self.thread.run()
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class PromiseTests(SqliteCase):
+    """``[store] durable = true``."""
+
+    durable = True
+
+    def setUp(self) -> None:
+        self.store = self.stored()
+
+    def test_it_is_kept_when_all_is_on_disk(self) -> None:
+        self.store.put("k", b"a", 1)
+        promised = self.store.promised()
+        assert promised is not None
+        self.assertNoResult(promised)
+        self.thread.run()
+        self.successResultOf(promised)
+
+    def test_it_is_broken_by_a_disk_that_is_full(self) -> None:
+        """Whoever relied on it puts back what there was, and that is what is written then."""
+        self.store.put("k", b"a", 1)
+        self.settle()
+        pages = self.store._database.execute("PRAGMA page_count").fetchone()[0]
+        self.store._database.execute(f"PRAGMA max_page_count = {pages}")
+        self.store.put("k", b"a", b"x" * 100_000)
+        promised = self.store.promised()
+        assert promised is not None
+        promised.addErrback(lambda _: self.store.put("k", b"a", 1))
+        self.thread.run()
+        self.successResultOf(promised)
+        self.clock.advance(1.0)
+        self.settle()
+        self.assertEqual(list(self.store.load("k")), [(b"a", 1)])
+        self.assertFalse(self.store.is_failing)
+
+    def test_a_commit_outlives_a_power_cut(self) -> None:
+        for store, level in ((self.store, 2), (self.other(), 1)):
+            found = store._database.execute("PRAGMA synchronous").fetchone()[0]
+            self.assertEqual(found, level)
+
+    def other(self) -> SqliteStore:
+        """Return a store that promises nothing."""
+        store = SqliteStore(self.directory, StoreSettings(), self.clock)
+        store.startService()
+        self.addCleanup(store.worker.stop)
+        return store

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 from typing import Any
+from unittest import SkipTest
 
 from twisted.internet import reactor
 
 from sipproxy.transport import network
+from sipproxy.transport.identity import SentBy
 from sipproxy.transport.names import AAAA, A, Hosts
 from sipproxy.transport.resolver import Resolver, Unreachable
 from sipproxy.transport.settings import Dns, Listen
@@ -269,6 +271,44 @@ class ReachTest(TcpCase):
         self.assertEqual(network.name(object()), b"")
         for name in (b"", b"x", b"u", b"u\xff" + network.name(flow)[2:], b"s12345678"):
             self.assertIsNone(network.find(name))
+
+
+class LastingNameTest(SiteCase):
+    """What a flow is found again by after a restart."""
+
+    def lasting(self, server: Site, host: str = "192.0.2.9") -> bytes:
+        """Return the lasting name of a flow over UDP."""
+        return server.network.lasting_name(server.reach(f"sip:{host}:5070"))
+
+    async def test_the_same_listener(self) -> None:
+        """It is another socket, and may have another place in the configuration."""
+        old = self.site(Listen("udp", FOUR, 0))
+        name, port = self.lasting(old), old.port("udp")
+        await old.stop()
+        new = self.site(Listen("udp", "127.0.0.2", 0), Listen("udp", FOUR, port))
+        flow = new.network.find_again(name)
+        assert isinstance(flow, UdpFlow)
+        self.assertEqual((flow.host, flow.port), (b"192.0.2.9", 5070))
+        self.assertEqual(flow.sent_by, SentBy(b"UDP", FOUR.encode(), port))
+        self.assertEqual(flow, new.network.find(new.network.name(flow)))
+
+    def test_another_listener(self) -> None:
+        name = self.lasting(self.site(Listen("udp", FOUR, 0)))
+        self.assertIsNone(self.site(Listen("udp", FOUR, 0)).network.find_again(name))
+
+    async def test_a_connection(self) -> None:
+        server = self.site(Listen("tcp", FOUR, 0))
+        self.connect(FOUR, server.port("tcp"))
+        await self.until(lambda: server.network.connections)
+        (flow,) = server.network._flows.values()
+        self.assertEqual(server.network.lasting_name(flow), b"")
+
+    def test_six(self) -> None:
+        if not has_ipv6():
+            raise SkipTest("::1 is not there")
+        server = self.site(Listen("udp", SIX, 0))
+        flow = server.reach("sip:[2001:db8::9]:5070")
+        self.assertEqual(server.network.find_again(server.network.lasting_name(flow)), flow)
 
 
 class MeansTest(SiteCase):

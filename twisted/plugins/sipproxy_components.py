@@ -82,7 +82,7 @@ class BindingsFactory:
         """Build the table."""
         from sipproxy.registrar.location import LocationTable
 
-        return LocationTable(host)
+        return LocationTable(host, host.network)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
@@ -143,7 +143,22 @@ class MemoryFactory:
         """Build the store."""
         from sipproxy.store.memory import MemoryStore
 
-        return MemoryStore()
+        return MemoryStore(host.wall() - host.now())
+
+
+@implementer(IPlugin, interfaces.IComponentFactory)
+class SqliteFactory:
+    """The store that survives, as ``[store]`` says."""
+
+    name = "sqlite"
+    provides = interfaces.IStore
+    options = NoOptions
+
+    def build(self, options: NoOptions, host: Node) -> Any:
+        """Open the file in the data directory; ValueError where it cannot be used."""
+        from sipproxy.store.sqlite import SqliteStore
+
+        return SqliteStore(host.config.data, host.settings.store, host.reactor, host.wall)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
@@ -250,6 +265,7 @@ bindings = BindingsFactory()
 accounts = AccountsFactory()
 documents = DocumentsFactory()
 memory = MemoryFactory()
+sqlite = SqliteFactory()
 proxy = ProxyFactory()
 composition = CompositionFactory()
 presence = PresenceFactory()

@@ -58,7 +58,7 @@ class What:
     includes: tuple[Selection, ...]
     excludes: tuple[Selection, ...]
 
-    def content(self, root: _Element, schema: Schema, patience: Patience) -> _Element | None:
+    def excerpt(self, root: _Element, schema: Schema, patience: Patience) -> _Element | None:
         """Return what of a document is left; None: nothing is. Raises `OutOfPatience`.
 
         The document stays as it is, and what is left of a valid one is valid: ``schema`` says what
