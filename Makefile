@@ -30,7 +30,7 @@ clean:
 	rm -rf .venv build *.egg-info _trial_temp*
 
 # compat mode: an ordinary editable install does not show twistd our plugin.
-.venv/ready: setup.cfg setup.py pyproject.toml constraints.txt sipproxy/sip/_scan.c
+.venv/ready: setup.cfg setup.py pyproject.toml constraints.txt $(wildcard sipproxy/*/*.c)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --config-settings editable_mode=compat -e '.[dev]'

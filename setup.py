@@ -1,5 +1,8 @@
-"""The one thing that setup.cfg cannot hold: the scanner in C, left out where it does not build."""
+"""What setup.cfg cannot hold: the extensions in C, each left out where it does not build."""
 
 from setuptools import Extension, setup
 
-setup(ext_modules=[Extension("sipproxy.sip._scan", ["sipproxy/sip/_scan.c"], optional=True)])
+SOURCES = ["sipproxy/sip/_scan.c", "sipproxy/transport/_batch.c"]
+setup(
+    ext_modules=[Extension(s[:-2].replace("/", "."), [s], optional=True) for s in SOURCES],
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -184,7 +183,7 @@ class Node:
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
         tables = (self.store, self.accounts, self.documents, self.location, self.composer)
-        parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
+        parts = [*tables, forwarder, *packages, self.publications, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
 
@@ -195,7 +194,8 @@ class Node:
         post = Post(self.core, self._origin, self.now)
         templates = {b"winfo": lambda base: WatcherInformation(base, self)}
         self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
-        self.publications = PublicationTable(self, self.notifier.changed)
+        packages = self.notifier.packages
+        self.publications = PublicationTable(self, self.notifier.changed, packages, self.network)
         self.notifier.published = self.publications.of
         built = []
         for index, name in enumerate(settings.packages):
@@ -251,7 +251,8 @@ class Node:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
         via = request.value(b"via") or b""
         text = via + b"\0" + (request.value(b"call-id") or b"")
-        return hmac.digest(self._tag_key, text, hashlib.sha256)[:8].hex().encode()
+        digest = hashlib.blake2b(text, key=self._tag_key, digest_size=8)
+        return digest.hexdigest().encode()
 
     def _raised(self, sleeper: Sleeper) -> None:
         self.log.failure("an appointment of {sleeper!r}", sleeper=sleeper)

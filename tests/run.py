@@ -12,7 +12,7 @@ from pathlib import Path
 PURE = "sipproxy/sip/*,sipproxy/transaction/*"
 FLOOR = 95  # per cent of branches of the pure core
 COVERAGE = (sys.executable, "-m", "coverage")
-# What is run again with the parser in Python alone, which is all there is without a compiler.
+# What is run again with Python alone, which is all there is without a compiler.
 _READERS = sorted(path.stem for path in Path(__file__).parent.glob("sip/test_*.py"))
 PARSING = [
     *(f"tests.sip.{name}" for name in _READERS if name != "test_scanner"),
@@ -21,7 +21,7 @@ PARSING = [
     *("tests.torture.test_bad", "tests.torture.test_meanings", "tests.torture.test_reading"),
 ]
 AGAIN = (*COVERAGE, "run", "--append", "-m", "twisted.trial")
-IN_PYTHON = {"SIPPROXY_SCANNER": "python"}
+IN_PYTHON = {"SIPPROXY_SCANNER": "python", "SIPPROXY_DATAGRAMS": "single"}
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
         [*COVERAGE, "run", "-m", "twisted.trial", *(sys.argv[1:] or ["tests"])], counts
     )
     if not sys.argv[1:]:
-        print("\nOnce more, without the scanner in C:", flush=True)
+        print("\nOnce more, without what is in C:", flush=True)
         failed += run_trial([*AGAIN, *PARSING], counts, **IN_PYTHON)
     subprocess.run([*COVERAGE, "report", f"--omit={PURE}", "--skip-covered"], check=False)
     print("\nThe pure core, by branch:", flush=True)

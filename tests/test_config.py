@@ -243,6 +243,18 @@ FAULTS = {
         GOOD + "[http]\nport = 65536",
         "http.port: 65536 is no port: 1 to 65535",
     ),
+    "events: subscriptions shorter than they may be": (
+        GOOD + "[events]\nmin_expires = 90000",
+        "events: needs 0 < min_expires <= max_expires",
+    ),
+    "events: nobody may wait": (
+        GOOD + "[events]\nwaiting = 0.0",
+        "events: waiting has to be more than 0, and finite",
+    ),
+    "events: nobody may watch": (
+        GOOD + "[events]\nper_watcher = 0",
+        "events: per_watcher has to be at least 1",
+    ),
     "events: publications shorter than they may be": (
         GOOD + "[events]\nmin_publication = 4000",
         "events: needs 0 < min_publication <= default_publication <= max_publication",

@@ -17,6 +17,7 @@ from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
+from sipproxy.transport.batches import IS_USED
 from sipproxy.transport.certificates import CertificateError
 
 
@@ -97,12 +98,15 @@ class Commands(Factory):
             ],
             "users_registered": len(aors),
             "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
+            "subscriptions": len(node.notifier),
+            "publications": len(node.publications),
             "transactions": len(node.layer),
             "connections": node.network.connections,
             "datagrams_dropped": node.network.dropped,
             "is_behind": node.pressure.is_behind,
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",
+            "datagrams": "batched" if IS_USED else "single",
         }
 
     def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,19 +19,23 @@ if TYPE_CHECKING:
     from sipproxy.transport.identity import Identity
 
 MARK = b"s-"  # begins the user part of our Contact
+_LONGEST = 2048  # bytes of a Contact
 
 
 class Dialog:
     """What both sides know of each other, as the UAS has it (§12.1.1).
 
     ``tag`` is ours. ``flow`` is how the subscriber came, where requests have to go that way; else
-    they go to ``target`` past ``routes``. ``way`` is how they went last, with all that is the same
-    in each. Raises `SipError` 400 for a request that makes no dialog.
+    they go to ``target`` past ``routes``; ``lines`` are those that each has. ``way`` is how they
+    went last. ``is_proven``: a request of ours was answered there. Raises `SipError` 400 for a
+    request that makes no dialog.
+
+    There may be very many, so what the lines say is not kept a second time.
     """
 
     __slots__ = (
-        *("call_id", "contact", "cseq", "event", "flow", "is_lost", "local", "remote"),
-        *("remote_cseq", "remote_tag", "routes", "tag", "target", "way"),
+        *("cseq", "flow", "is_lost", "is_proven", "lines", "remote_cseq", "routes", "tag"),
+        *("target", "way"),
     )
 
     def __init__(
@@ -41,17 +45,18 @@ class Dialog:
         if contact is None:
             raise malformed("Contact")
         self.tag = tag
-        self.call_id = request.call_id
-        self.remote_tag = request.from_.tag
         self.remote_cseq = request.cseq.number
         self.cseq = 0
-        self.event = named(event)
-        self.local = b"%b;tag=%b" % (request.value(b"to") or b"", tag)
-        self.remote = request.value(b"from") or b""
         self.routes = tuple(_routes(request))
-        self.contact = local_target(request, contact, flow, tag)
+        nearest = parse_name_addr(self.routes[0]) if self.routes else contact
+        our = local_target(request, nearest.raw_uri, flow, tag)
+        self.lines = b"From: %b;tag=%b\r\nTo: %b\r\nCall-ID: %b\r\nContact: %b\r\nEvent: %b\r\n" % (
+            *(request.value(b"to") or b"", tag, request.value(b"from") or b"", request.call_id),
+            *(our, named(event)),
+        )
         self.flow: Flow | None = None
         self.is_lost = False  # its flow has closed, and there is no other way
+        self.is_proven = False
         self.way: Way | None = None
         self.target = b""
         self._turn(request, contact.uri, flow, identity)
@@ -63,11 +68,13 @@ class Dialog:
 
     def matches(self, request: Request) -> bool:
         """Tell whether a request with our tag is of this dialog (§12.2.2)."""
-        return request.call_id == self.call_id and request.from_.tag == self.remote_tag
+        known = dict(self.fields)
+        remote_tag = parse_name_addr(known[b"To"]).tag
+        return request.call_id == known[b"Call-ID"] and request.from_.tag == remote_tag
 
     def is_about(self, event: Event) -> bool:
         """Tell whether an Event means the subscription of this dialog (RFC 6665 §8.2.1)."""
-        return named(event) == self.event
+        return named(event) == dict(self.fields)[b"Event"]
 
     def refresh(self, request: Request, flow: Flow, identity: Identity) -> None:
         """Take the remote target and the flow of a target refresh request (§12.2.2).
@@ -75,7 +82,6 @@ class Dialog:
         Raises `SipError` 400.
         """
         contact = _contact(request)
-        self.remote_cseq = request.cseq.number
         if contact is not None:
             self.close()
             self._turn(request, contact.uri, flow, identity)
@@ -91,14 +97,29 @@ class Dialog:
             return
         self.target = request_form(contact.uri)
         self.way = None
+        if is_sips(self.target) and not is_secure(self.flow):
+            self.close()
+            self.flow = None  # the target may be reached by TLS, and by nothing less
+        self.is_proven = self.is_proven and self.flow is not None
+
+    def by_connection(self) -> bool:
+        """Have the last request go by TCP, and by nothing else; False where routes say how."""
+        if self.routes:
+            return False
+        self.flow = self.way = None
+        uri = parse_uri(self.target)
+        if not is_sips(self.target) and b"transport" not in uri.params:
+            self.target += b";transport=tcp"
+        return is_sips(self.target) or parse_uri(self.target).params[b"transport"] != b"udp"
 
     def _turn(self, request: Request, target: Uri, flow: Flow, identity: Identity) -> None:
-        form = request_form(target)
+        form, before = request_form(target), (_place(self.flow), self.target)
         by_flow = not self.routes and is_by_flow(request, target, flow, identity)
         if is_sips(form) and not is_secure(flow):
             by_flow = False
         self.flow = flow if by_flow else None
         self.target = form
+        self.is_proven = self.is_proven and before == (_place(self.flow), form)
         self.way = None
         self.is_lost = False
 
@@ -120,26 +141,29 @@ class Dialog:
             self.is_lost = is_address and host != flow.host
 
     @property
-    def fields(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The header fields that are the same in each request."""
-        return (
-            *((b"Route", route) for route in self.routes),
-            (b"From", self.local),
-            (b"To", self.remote),
-            (b"Call-ID", self.call_id),
-            (b"Contact", self.contact),
-            (b"Event", self.event),
-        )
+    def size(self) -> int:
+        """How many bytes are kept."""
+        return len(self.lines) + len(self.target) + sum(map(len, self.routes))
+
+    @property
+    def contact(self) -> bytes:
+        """Our Contact, the same in all requests and responses."""
+        return dict(self.fields)[b"Contact"]
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The header fields of ``lines``."""
+        pairs = (line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1])
+        return [(name, value) for name, _, value in pairs]
 
 
-def local_target(request: Request, contact: NameAddr, flow: Flow, tag: bytes) -> bytes:
+def local_target(request: Request, nearest: bytes, flow: Flow, tag: bytes) -> bytes:
     """Return the Contact that leads to us: a GRUU of our own making (RFC 6665 §4.5.1, 5627 §4.3).
 
+    ``nearest`` is the first Record-Route, or the Contact of the request where there is none.
     It is sips where RFC 3261 §12.1.1 asks for it; 400 where nothing that came by TLS does.
     """
     our, transport = flow.sent_by, flow.via_transport.lower()
-    routes = request.values(b"record-route")
-    nearest = parse_name_addr(routes[0]).raw_uri if routes else contact.raw_uri
     if is_sips(request.raw_uri) or is_sips(nearest):
         if not is_secure(flow):
             raise SipError(400, "SIPS Needs TLS")
@@ -148,8 +172,14 @@ def local_target(request: Request, contact: NameAddr, flow: Flow, tag: bytes) ->
     return b"<sip:%b%b@%b:%d%b;gr>" % (MARK, tag, our.host, our.port, way)
 
 
+def _place(flow: Flow | None) -> tuple[bytes, int] | None:
+    return None if flow is None else (flow.host, flow.port)
+
+
 def _routes(request: Request) -> list[bytes]:
     """Return the route set: Record-Route in its order (§12.1.1); raises `SipError` 400."""
+    if b"record-route" not in request.names:
+        return []
     routes = request.values(b"record-route")
     for value in routes:
         if not parse_name_addr(value).uri.is_sip:
@@ -159,10 +189,12 @@ def _routes(request: Request) -> list[bytes]:
 
 def _contact(message: Request | Response) -> NameAddr | None:
     """Return the one Contact that makes a remote target (§8.1.1.8); raises `SipError` 400."""
-    values = message.values(b"contact")
-    if not values:
+    value = message.value(b"contact")
+    if value is None:
         return None
-    contact = parse_name_addr(values[0])
-    if len(values) > 1 or not contact.uri.is_sip:
+    if len(value) > _LONGEST:
+        raise malformed("Contact: it is too long")
+    contact = parse_name_addr(value)  # two in one line are no address
+    if message.names.count(b"contact") > 1 or not contact.uri.is_sip:
         raise malformed("Contact")
     return contact

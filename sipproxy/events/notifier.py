@@ -29,6 +29,7 @@ from sipproxy.interfaces.events import (
 
 SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 SHARE = 10  # of them those of one resource, before it is another's turn
+LONGEST = 0.02  # seconds after which a turn ends: large documents and filters take milliseconds
 
 
 class Resource:
@@ -154,18 +155,22 @@ class Notifier:
     def _turn(self) -> None:
         """Tell the next of those who are to be told, some of each resource in turn."""
         self._is_booked = False
+        end = self.host.now() + LONGEST
         for resource in list(islice(self._changed, SLICE)):
             del self._changed[resource]
             self._begin(resource)
+            if self.host.now() >= end:
+                break
         passes, left = self._passes, SLICE
         while passes and left > 0:
             one = passes.popleft()
-            taken = tuple(islice(one, SHARE))
-            left -= max(1, len(taken))
-            if len(taken) == SHARE:
+            count = self._tell_some(one, end)
+            left -= max(1, count)
+            is_late = self.host.now() >= end
+            if count == SHARE or (count and is_late):
                 passes.append(one)
-            for subscription in taken:
-                self._flush(subscription)
+            if is_late:
+                break
         if passes or self._changed:
             self._book()
         else:
@@ -189,6 +194,16 @@ class Notifier:
         resource.is_composed = True
         self._composed[resource] = None
         self._book()
+
+    def _tell_some(self, watchers: Iterator[Subscription], end: float) -> int:
+        """Tell some of one resource, or at least one, until it is time for others."""
+        count = 0
+        for subscription in islice(watchers, SHARE):
+            self._flush(subscription)
+            count += 1
+            if self.host.now() >= end:
+                break
+        return count
 
     def _flush(self, subscription: Subscription) -> None:
         try:

@@ -22,6 +22,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     per_source: int = 100000  # subscriptions that came from one address; beyond: 403
     unauthorized: int = 50  # of one watcher, that wait for permission; beyond: 403
     unproven: int = 100  # of one address, that nobody vouches for or answered yet; beyond: 403
+    dialog: int = 8192  # bytes that are kept of the head of a SUBSCRIBE; beyond: 513
     winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
     winfo_watchers: int = 1000  # in one document; the rest follows in the next
     highest_min_rate: float = 0.1  # NOTIFYs a second that may be asked for though nothing changes
@@ -44,7 +45,14 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             raise ValueError("needs 0 < min_publication <= default_publication <= max_publication")
         if not 0 < self.highest_min_rate < 100:
             raise ValueError("highest_min_rate has to be more than 0, and less than 100")
-        counts = ("per_watcher", "per_source", "unauthorized", "unproven", "winfo_watchers")
+        counts = (
+            "per_watcher",
+            "per_source",
+            "unauthorized",
+            "unproven",
+            "dialog",
+            "winfo_watchers",
+        )
         for name in (*counts, "publications", "publication_bytes", "publications_waiting"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} has to be at least 1")

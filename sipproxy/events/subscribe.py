@@ -20,6 +20,7 @@ from sipproxy.sip.gruu import is_gruu
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import refuse_unknown
 from sipproxy.sip.response import make_response
+from sipproxy.sip.uri import parse_uri
 
 if TYPE_CHECKING:
     from sipproxy.sip.headers import Event
@@ -56,8 +57,8 @@ class Subscribe:
             return self._notifier.find(request.to.tag) is not None
         if request.uri.user is None or is_gruu(request.uri):
             return False
-        event = read_event(request)
-        return event is None or event.package not in self._forwarded
+        event = request.value(b"event") or b""
+        return event.partition(b";")[0].rstrip() not in self._forwarded
 
     def handle(self, request: Request, transaction: ServerTransaction, sender: Sender) -> Any:
         """Follow §4.2.1.1 for a new subscription, §4.2.1.4 for one that there is."""
@@ -104,6 +105,9 @@ class Subscribe:
         asked = Asked(request, event, package, aor, notifier.settings)
         tag = self._core.random(_TAG).hex().encode()
         dialog = Dialog(request, event, flow, tag, self._core.identity)
+        dialog.is_proven = sender.is_authenticated and self._is_own(dialog, sender)
+        if dialog.size > notifier.settings.dialog:
+            raise SipError(513)
         verdict = package.authorize(aor, watcher)
         if verdict.handling == BLOCK:
             raise SipError(403)  # RFC 5025 §3.2.1
@@ -125,6 +129,17 @@ class Subscribe:
         else:
             subscription.fetched()
 
+    def _is_own(self, dialog: Dialog, sender: Sender) -> bool:
+        """Tell whether requests go by the flow that a challenge was answered by, or to a binding.
+
+        The binding, of a user whose own GRUU is the Contact, was registered with a password, too.
+        """
+        if dialog.flow is not None:
+            return True
+        target = parse_uri(dialog.target)
+        identity = self._core.identity
+        return identity.domain_of(target) is not None and identity.canonical(target) == sender.aor
+
     def _refresh(
         self, request: Request, transaction: ServerTransaction, sender: Sender, event: Event
     ) -> None:
@@ -137,6 +152,9 @@ class Subscribe:
             raise SipError(500, "CSeq Out Of Order")  # RFC 3261 §12.2.2
         if sender.aor != subscription.watcher.aor:
             raise SipError(403, "The Subscription Is Another User's")
+        if subscription.watcher.identity and not sender.is_proven:
+            raise SipError(403, "Not Proven To Be The Subscriber")
+        dialog.remote_cseq = request.cseq.number  # whatever it is answered
         if not dialog.is_about(event):
             raise SipError(403, "Dialog Sharing Is Not Supported")  # §4.5.2
         flow, package = transaction.flow, subscription.described
@@ -159,8 +177,9 @@ class Subscribe:
         status: int = 200,
     ) -> None:
         """Answer 200, never 202 (§8.3.1); the NOTIFY comes after it."""
+        routes = dialog.routes if request.to.tag is None else ()  # RFC 3261 §12.1.1
         headers = [
-            *((b"Record-Route", route) for route in request.values(b"record-route")),
+            *((b"Record-Route", route) for route in routes),
             (b"Contact", dialog.contact),
             (b"Expires", b"%d" % seconds),
             (b"Allow-Events", self._packages.allow_events),

@@ -17,6 +17,7 @@ from sipproxy.events.telling import (
     WAITING,
     Telling,
 )
+from sipproxy.events.way import Watching
 from sipproxy.interfaces.events import (
     BLOCK,
     CONFIRM,
@@ -25,6 +26,7 @@ from sipproxy.interfaces.events import (
     Verdict,
     Watcher,
 )
+from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
     from sipproxy.events.notifier import Notifier, Resource
@@ -131,11 +133,18 @@ class Subscription(Telling):
         self._finish(ACTIVE, b"terminated;reason=timeout", shows_state=True)
 
     def wait(self, is_known: bool = False) -> None:
-        """Remember that permission was asked for; the dialog is over."""
-        self._moved(WAITING, b"timeout")
+        """Remember that permission was asked for; the dialog is over.
+
+        Nobody could be told who it is that nobody vouches for, and anybody could have much
+        remembered: such a one gives up at once (RFC 3857 §4.7.1).
+        """
         if is_known:
             self._drop_dialog()
-        else:
+        if not self.watcher.identity:
+            self._end(b"giveup", b"timeout")
+            return
+        self._moved(WAITING, b"timeout")
+        if not is_known:
             self._finish(PENDING, b"terminated;reason=timeout", shows_state=False)
         self.sleep(self._notifier.host.now())
 
@@ -242,6 +251,10 @@ class Subscription(Telling):
     def confirm(self) -> None:
         """The watcher has shown that it is there."""
         self._notifier.census.confirm(self)
+
+    def farewell(self) -> Watching:
+        """Return who hears what becomes of the last NOTIFY."""
+        return NOBODY if self.is_confirmed else self._notifier.census.farewell(self)
 
     # Sleeper
 

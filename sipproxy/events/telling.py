@@ -9,9 +9,8 @@ from sipproxy.events.content import EMPTY, Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.outcomes import is_end, retry_after
 from sipproxy.events.rates import NONE, Pace, Rates, answered_rates, rate_params
-from sipproxy.events.way import Flight
+from sipproxy.events.way import Flight, Watching
 from sipproxy.interfaces.events import CONFIRM, Verdict
-from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
     from sipproxy.events.notifier import Notifier, Resource
@@ -96,6 +95,10 @@ class Telling:
         """The watcher is gone: nothing can be told."""
         raise NotImplementedError
 
+    def expire(self) -> None:
+        """Its time is over."""
+        raise NotImplementedError
+
     def sleep(self, now: float) -> None:
         """Wake when the first of all that may happen is due."""
         raise NotImplementedError
@@ -106,6 +109,10 @@ class Telling:
 
     def confirm(self) -> None:
         """The watcher has shown that it is there."""
+        raise NotImplementedError
+
+    def farewell(self) -> Watching:
+        """Return who hears what becomes of the last NOTIFY."""
         raise NotImplementedError
 
     @property
@@ -153,11 +160,14 @@ class Telling:
 
     def flush(self) -> None:
         """Tell what there is to tell, unless a NOTIFY is unanswered or it is too soon."""
+        now = self._notifier.host.now()
+        if self.dialog is not None and self.expires_at <= now:
+            self.expire()  # its appointment is late, for we were, or slept
+            return
         if self.is_unsure:
             self.judge()
         if self._flight is not None or self.dialog is None or not self.has_news:
             return
-        now = self._notifier.host.now()
         if self._earliest() > now:
             self.sleep(now)
             return
@@ -205,12 +215,14 @@ class Telling:
         self.sleep(now)
 
     def _finish(self, status: bytes, state: bytes, shows_state: bool) -> None:
-        """Send the last NOTIFY of the dialog; nobody waits for its answer."""
+        """Send the last NOTIFY of the dialog; its answer changes nothing."""
         dialog, self.dialog = self.dialog, None
         assert dialog is not None
         self._hang_up(dialog)
         content = self._whole() if shows_state and status == ACTIVE else EMPTY
-        self._notifier.post.send(dialog, state, content, NOBODY)
+        if self._notifier.post.withholds(dialog, content) and not dialog.by_connection():
+            content = EMPTY
+        self._notifier.post.send(dialog, state, content, self.farewell())
 
     def _hang_up(self, dialog: Dialog) -> None:
         self._abandon()
@@ -227,9 +239,11 @@ class Telling:
         dialog = self.dialog
         assert dialog is not None
         self._is_behind = False
+        if is_withheld := self._notifier.post.withholds(dialog, content):
+            content, self._must = EMPTY, True  # it follows the answer
         self.sent += content.body is not None
         self._told = content.tag
-        self._told_at = now
+        self._told_at = -NEVER if is_withheld else now
         if self._pace is not None:
             self._pace.sent(now)
         self._flight, flight = _LEAVING, None
@@ -283,6 +297,8 @@ class Telling:
         if response.status < 200 or not self._is_current(flight):
             return
         self._flight = None
+        if self.dialog is not None:
+            self.dialog.is_proven = True
         if response.status < 300:
             self._accepted(response)
         elif is_end(response):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sipproxy.auth.asserted import ANONYMOUS, asserted, numbers, privacy
 from sipproxy.events.settings import Events
@@ -16,6 +16,7 @@ from sipproxy.sip.uri import aor_uri
 
 if TYPE_CHECKING:
     from sipproxy.events.subscription import Subscription
+    from sipproxy.sip.message import Response
 
 _SECRETLY = frozenset((b"id", b"user"))  # what asks not to be known (RFC 3323 §4.2, RFC 3325 §9.3)
 
@@ -33,6 +34,34 @@ def watcher_of(request: Request, sender: Sender) -> Watcher:
     if sender.is_trusted:
         identity, also = asserted(request, sender) or identity, numbers(request, sender)
     return Watcher(sender.aor, identity, request.from_.display, also, is_private)
+
+
+def _name(watcher: Watcher) -> bytes:
+    """Return what a watcher is counted by: nobody takes a name from whom it was proven of."""
+    return watcher.identity or watcher.aor
+
+
+class Farewell:
+    """Waits for the answer to the last NOTIFY of somebody who has not answered any before.
+
+    Until then it is as much of a burden to whoever it is sent to as a subscription.
+    """
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+
+    def answered(self, response: Response, flight: Any) -> None:
+        """A response came."""
+        if response.status >= 200:
+            self._over()
+
+    def timed_out(self, flight: Any) -> None:
+        """Nothing came."""
+        self._over()
+
+    def failed(self, flight: Any) -> None:
+        """It could not be delivered."""
+        self._over()
 
 
 class Census:
@@ -54,7 +83,7 @@ class Census:
         """Raise `SipError` 403 where a watcher or an address has all that it may have."""
         settings = self._settings
         if (
-            self._watchers[watcher.aor] >= settings.per_watcher
+            self._watchers[_name(watcher)] >= settings.per_watcher
             or self._sources[source] >= settings.per_source
             or (not watcher.identity and self._unproven[source] >= settings.unproven)
         ):
@@ -73,19 +102,20 @@ class Census:
 
     def unauthorized(self, watcher: Watcher) -> Sequence[Subscription]:
         """Return what a watcher waits for permission to see, the oldest first."""
-        return tuple(self._unauthorized.get(watcher.aor, ()))
+        return tuple(self._unauthorized.get(_name(watcher), ()))
 
     def enter(self, subscription: Subscription) -> None:
         """Count one more."""
-        self._watchers[subscription.watcher.aor] += 1
+        self._watchers[_name(subscription.watcher)] += 1
         self._sources[subscription.source] += 1
         if not subscription.is_confirmed:
             self._unproven[subscription.source] += 1
 
     def leave(self, subscription: Subscription) -> None:
         """Count one less."""
-        self.confirm(subscription)
-        _less(self._watchers, subscription.watcher.aor)
+        if not subscription.is_confirmed:
+            _less(self._unproven, subscription.source)
+        _less(self._watchers, _name(subscription.watcher))
         _less(self._sources, subscription.source)
         self.authorize(subscription)
 
@@ -95,17 +125,23 @@ class Census:
             subscription.is_confirmed = True
             _less(self._unproven, subscription.source)
 
+    def farewell(self, subscription: Subscription) -> Farewell:
+        """Count the last NOTIFY of one that is over, until it has been answered or given up."""
+        self._unproven[subscription.source] += 1
+        return Farewell(lambda: _less(self._unproven, subscription.source))
+
     def wait(self, subscription: Subscription) -> None:
         """It waits for permission from now on."""
-        self._unauthorized.setdefault(subscription.watcher.aor, {})[subscription] = None
+        self._unauthorized.setdefault(_name(subscription.watcher), {})[subscription] = None
 
     def authorize(self, subscription: Subscription) -> None:
         """It waits no longer."""
-        known = self._unauthorized.get(subscription.watcher.aor)
+        name = _name(subscription.watcher)
+        known = self._unauthorized.get(name)
         if known is not None and subscription in known:
             del known[subscription]
             if not known:
-                del self._unauthorized[subscription.watcher.aor]
+                del self._unauthorized[name]
 
 
 def _less(counter: Counter[bytes], key: bytes) -> None:

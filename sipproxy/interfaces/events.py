@@ -167,8 +167,26 @@ class IEventPackage(Interface):
         ``is_full`` asks for the whole of it, as the answer to a SUBSCRIBE has to be (RFC 6665
         §5.3.2); else what has changed since ``subscription.memory`` will do. Bodies are shared by
         subscriptions of one view wherever possible. Never asked while the verdict is `CONFIRM`.
-        What is rendered is not always sent, for a watcher may have said that it knows (RFC 5839):
-        then ``memory`` is what it was before, so put another object there and do not edit it.
+
+        What is rendered is not always sent: not a change that the watcher has been told already (it
+        has the same ``tag``), nor what it says that it knows (RFC 5839). Then ``memory`` is what it
+        was before, so put another object there and do not edit it.
+        """
+
+
+class IKeepsContents(Interface):
+    """A package whose contents of publications hold more than `IEventPackage.check` could read.
+
+    After a restart the contents of all others are checked as if they had come just then.
+    """
+
+    def kept(publication: Publication) -> Any:
+        """Return, of what msgpack can say, what `restored` makes the content of again."""
+
+    def restored(resource: bytes, data: bytes, kept: Any) -> Any:
+        """Return the content of a publication of before a restart, beside those restored so far.
+
+        ``data`` is its body. Raises `SipError`, or ValueError, for what is none (any more).
         """
 
 

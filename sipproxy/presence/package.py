@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from sipproxy.interfaces.events import (
     Body,
     IEventHost,
     IEventPackage,
+    IKeepsContents,
     ISubscription,
     Publication,
     Verdict,
@@ -24,6 +26,7 @@ from sipproxy.presence.composition import closed_document
 from sipproxy.presence.partial import PIDF_DIFF
 from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
 from sipproxy.presence.publishing import whole_document
+from sipproxy.presence.records import kept_document, restored_document
 from sipproxy.presence.registration import Services
 from sipproxy.presence.settings import Presence
 from sipproxy.presence.views import PIDF_XML, Showing
@@ -68,7 +71,7 @@ class State:
         resource: bytes,
         root: etree._Element | None,
         sphere: bytes | None,
-        closed_name: str,
+        closed_name: Callable[[bytes], str],
         transform: Transform,
     ) -> None:
         self.resource = resource
@@ -95,10 +98,10 @@ class State:
 
     def closed(self) -> etree._Element:
         """Return the document of a presentity of whom nothing is known."""
-        return closed_document(self.resource, self._closed_name)
+        return closed_document(self.resource, self._closed_name(self.resource))
 
 
-@implementer(IEventPackage)
+@implementer(IEventPackage, IKeepsContents)
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
@@ -152,6 +155,8 @@ class PresencePackage:
         if change is not None:
             at = self._host.now() + min(change - now, _LONGEST_SLEEP)
             until = at if until is None else min(until, at)
+        if until is None:
+            return _lasting(verdict.handling, sphere, verdict.view)
         return Verdict(verdict.handling, View(sphere, verdict.view), until)
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Filters | None:
@@ -172,6 +177,14 @@ class PresencePackage:
             data = whole_document(data, before, resource, self._host.identity)
         return self._reader.read(resource, data, self._wall(), others, known)
 
+    def kept(self, publication: Publication) -> Any:
+        """Return what a restart has to know of a publication besides its body."""
+        return kept_document(publication.content, publication.data)
+
+    def restored(self, resource: bytes, data: bytes, kept: Any) -> Document:
+        """Return what a publication of before a restart says; raises `SipError`, or ValueError."""
+        return restored_document(self._reader, resource, data, kept)
+
     def _publications(self, resource: bytes) -> Sequence[Publication]:
         found: Sequence[Publication] = self._host.notifier.publications(self.name, resource)
         return found
@@ -189,7 +202,7 @@ class PresencePackage:
         self._book(resource, until, now)
         sphere = spheres_at([publication.content for publication in publications], now)
         self._check_sphere(resource, sphere)
-        return State(resource, root, sphere, self._services.name(resource), self._transform)
+        return State(resource, root, sphere, self._services.name, self._transform)
 
     def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a watcher is told of what it may see: the whole, or what has changed (§6.7).
@@ -228,6 +241,12 @@ class PresencePackage:
 
     def _changed(self, resource: bytes) -> None:
         self._host.notifier.changed(self.name, resource)
+
+
+@functools.lru_cache(256)
+def _lasting(handling: int, sphere: bytes | None, permissions: Hashable) -> Verdict:
+    """Return a verdict that changes with nothing: watchers share it."""
+    return Verdict(handling, View(sphere, permissions))
 
 
 class _Moment:

@@ -62,7 +62,17 @@ class Document:
     """
 
     __slots__ = (
-        *("_contacts", "_ids", "data", "has_timed", "key", "received", "renamed", "root"),
+        *(
+            "_contacts",
+            "_ids",
+            "_persons",
+            "data",
+            "has_timed",
+            "key",
+            "received",
+            "renamed",
+            "root",
+        ),
         *("spheres", "stamps"),
     )
 
@@ -81,6 +91,7 @@ class Document:
         self.stamps: dict[str, tuple[int, str]] = {}  # given by us, and to what
         self._contacts: list[Uri | None] | None = None
         self._ids: frozenset[str] | None = None
+        self._persons: int | None = None
 
     @property
     def tuples(self) -> int:
@@ -90,7 +101,9 @@ class Document:
     @property
     def persons(self) -> int:
         """How many persons there are."""
-        return sum(1 for _ in self.root.iterchildren(PERSON))
+        if self._persons is None:
+            self._persons = sum(1 for _ in self.root.iterchildren(PERSON))
+        return self._persons
 
     @property
     def contacts(self) -> list[Uri | None]:
@@ -159,6 +172,19 @@ class Reader:
         _name_apart(found, others, replaced)
         return found
 
+    def remember(
+        self, found: Document, key: int, stamps: Mapping[str, str], renamed: Mapping[str, str]
+    ) -> None:
+        """Let a document that was read again be what it was, in the same place."""
+        for element in found.root.iterchildren(TUPLE):
+            name = element.get("id", "")
+            if name in found.stamps and name in stamps:
+                found.stamps[name] = found.stamps[name][0], stamps[name]
+                element[-1].text = stamps[name]
+        if renamed:
+            found.rename(renamed, frozenset())
+        found.key, self._keys = key, max(key, self._keys)
+
     def check_size(self, data: bytes) -> None:
         """Raise `SipError` 413 for a body that is too large to be looked at."""
         elements = data.count(b"<") - data.count(b"</")
@@ -204,6 +230,8 @@ def spheres_at(documents: Iterable[Document], time: float) -> bytes | None:
 def spheres_change(documents: Iterable[Document], time: float) -> float | None:
     """Return when a sphere begins or ends next."""
     spheres = [sphere for document in documents for sphere in document.spheres]
+    if not spheres:
+        return None
     moments = (moment for one in spheres for moment in (one.starts, one.ends))
     return min((m for m in moments if m is not None and m > time), default=None)
 

@@ -65,13 +65,13 @@ _KNOWN = frozenset((_USER_INPUT, _SERVICE_CLASS)).union(*_PERMISSIONS.values())
 
 
 def transformed(root: etree._Element, permissions: Permissions) -> etree._Element:
-    """Return what ``permissions`` grant of a presence document, as a new one.
+    """Return what ``permissions`` grant of a presence document: a new one, or itself, all of it.
 
     Occurrences are chosen (§3.3.1), then their attributes (§3.3.2). What comes out is left as it is
     by another transformation with the same permissions (§4).
     """
     if permissions.is_whole:
-        return copy.deepcopy(root)
+        return root
     prefixes: Any = root.nsmap
     shown = etree.Element(root.tag, nsmap=prefixes)
     shown.set("entity", root.get("entity", ""))

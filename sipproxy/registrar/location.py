@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,8 +16,8 @@ from sipproxy.interfaces import (
     Ending,
     IHost,
     ILocation,
-    once_safe,
 )
+from sipproxy.interfaces.ledger import Ledger
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.records import KIND, Flows, kept_record, recalled
 
@@ -64,7 +63,7 @@ class LocationTable(Service):
         self._host = host
         self._flows = flows
         self._records: dict[bytes, _Record] = {}
-        self._tentative: Counter[bytes] = Counter()  # changes that are not safe yet
+        self._ledger = Ledger(host.store, KIND, self._current)
         self._watchers: list[Callable[[bytes], None]] = []
         self._listeners: list[Callable[[bytes, Binding, Ending], None]] = []
         self._log = Logger(namespace="sipproxy.registrar")
@@ -101,33 +100,16 @@ class LocationTable(Service):
         Where that has to be safe first, returns a Deferred, which fails with `SipError` 500 where
         it cannot be: then the bindings are what they were (§10.3 step 7).
         """
-        self._keep(aor, bindings)
-        self._tentative[aor] += 1
-        return once_safe(
-            self._host.store,
-            lambda: self._put(aor, bindings, ending),
-            lambda: self._put_back(aor),
-        )
+        kept = self._kept(bindings)
+        return self._ledger.change(aor, kept, lambda: self._put(aor, bindings, ending))
 
     def _put(self, aor: bytes, bindings: Sequence[Binding], ending: Ending) -> None:
-        self._decided(aor)
         record = self._records.get(aor)
         if record is None:
             if not bindings:
                 return
             record = self._records[aor] = _Record(self, aor)
         self._replace(record, bindings, ending)
-
-    def _put_back(self, aor: bytes) -> None:
-        """A tentative update cannot be made safe: the store has what the table has."""
-        self._decided(aor)
-        record = self._records.get(aor)
-        self._keep(aor, () if record is None else record.bindings)
-
-    def _decided(self, aor: bytes) -> None:
-        self._tentative[aor] -= 1
-        if not self._tentative[aor]:
-            del self._tentative[aor]
 
     def sweep(self, record: _Record) -> None:
         """Take out what has expired or cannot be reached any more.
@@ -139,9 +121,8 @@ class LocationTable(Service):
         if len(kept) == len(record.bindings) and not record.lost:
             self._sleep(record)
             return
-        if record.aor not in self._tentative:  # else the store has what comes next already
-            self._keep(record.aor, kept)
         self._replace(record, kept, DEACTIVATED)
+        self._ledger.note(record.aor)
 
     def _replace(self, record: _Record, bindings: Sequence[Binding], ending: Ending) -> None:
         ended = self._ended(record, bindings, ending) if self._listeners else ()
@@ -174,12 +155,12 @@ class LocationTable(Service):
 
     # What survives
 
-    def _keep(self, aor: bytes, bindings: Sequence[Binding]) -> None:
-        store = self._host.store
-        if bindings:
-            store.put(KIND, aor, kept_record(bindings, store, self._flows))
-        else:
-            store.remove(KIND, aor)
+    def _kept(self, bindings: Sequence[Binding]) -> Any:
+        return kept_record(bindings, self._host.store, self._flows) if bindings else None
+
+    def _current(self, aor: bytes) -> Any:
+        record = self._records.get(aor)
+        return None if record is None else self._kept(record.bindings)
 
     def startService(self) -> None:
         """Take up the bindings that the store has."""

@@ -21,7 +21,9 @@ _MOST = 2**31 - 1  # §10
 
 def is_direct(request: Request) -> bool:
     """Tell whether we are the first hop."""
-    return len(request.values(b"via")) == 1
+    if request.names.count(b"via") > 1:
+        return False
+    return b"," not in (request.value(b"via") or b"") or len(request.values(b"via")) == 1
 
 
 def is_by_flow(request: Request, contact: Uri, flow: Flow | None, identity: Identity) -> bool:

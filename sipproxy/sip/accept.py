@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from sipproxy.sip.grammar import malformed, parse_params
@@ -9,6 +10,7 @@ from sipproxy.sip.headers import parse_qvalue
 from sipproxy.sip.message import Request
 
 _MOST = 50  # media ranges in one request; beyond: 400
+_USUAL = 200  # bytes: what was made of so much is remembered, for most clients ask for the same
 
 
 def accepted(request: Request, offered: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -21,7 +23,14 @@ def accepted(request: Request, offered: Sequence[bytes]) -> tuple[bytes, ...]:
     """
     if b"accept" not in request.names:
         return tuple(offered[:1])
-    ranges = _ranges([value for value in request.values(b"accept") if value])
+    values = tuple(request.values(b"accept"))
+    usual = sum(map(len, values)) <= _USUAL
+    return (_chosen if usual else _chosen.__wrapped__)(values, tuple(offered))
+
+
+@functools.lru_cache(256)
+def _chosen(values: Sequence[bytes], offered: Sequence[bytes]) -> tuple[bytes, ...]:
+    ranges = _ranges([value for value in values if value])
     ranked = []
     for number, media_type in enumerate(offered):
         is_named = media_type.lower() in ranges

@@ -208,10 +208,11 @@ class Event:
 
 def parse_event(value: bytes) -> Event:
     """Parse an Event value; raises `SipError` 400."""
-    package, semicolon, rest = value.partition(b";")
-    if not is_token(package.strip()):
+    name, semicolon, rest = value.partition(b";")
+    package = name.strip()
+    if not is_token(package):
         raise malformed("Event")
-    return Event(package.strip(), parse_params(semicolon + rest))
+    return Event(package, parse_params(semicolon + rest) if semicolon else {})
 
 
 class Authorization:

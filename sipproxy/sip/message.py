@@ -73,8 +73,11 @@ class Message:
 
     def raw_values(self, name: bytes) -> list[bytes]:
         """Return the value of each line of a header, in order, unfolded and not split."""
-        if name not in self.names:
+        value = self.value(name)
+        if value is None:
             return []
+        if self.names.count(name) == 1:
+            return [value]
         return [
             _value(line)
             for known, line in zip(self.names, self.lines, strict=True)
@@ -83,7 +86,10 @@ class Message:
 
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header in order, several on a line split at commas."""
-        return [part for value in self.raw_values(name) for part in split_values(value)]
+        values = self.raw_values(name)
+        if len(values) == 1 and b"," not in values[0]:
+            return values
+        return [part for value in values for part in split_values(value)]
 
     @property
     def via(self) -> Via:

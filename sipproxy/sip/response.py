@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import compress
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
@@ -24,21 +25,18 @@ def make_response(
 
     ``headers`` are (name, value) pairs; Content-Length is added.
     """
-    names: list[bytes] = []
-    lines: list[bytes] = []
     copied = _COPIED_TRYING if status == 100 else _COPIED
-    for name, line in zip(request.names, request.lines, strict=True):
-        if name in copied:
-            names.append(name)
-            lines.append(line)
-            if name == b"to" and status > 100 and not _has_tag(request):
-                lines[-1] = line + b";tag=" + tag
-    phrase = (reason or reason_for(status)).encode()
-    response = Response(status, phrase, names, lines, body)
+    chosen = [name in copied for name in request.names]
+    names, lines = list(compress(request.names, chosen)), list(compress(request.lines, chosen))
+    if status > 100 and b"to" in names and not _has_tag(request):
+        lines[names.index(b"to")] += b";tag=" + tag
     for name, value in headers:
-        response.append(name, value)
-    response.append(b"Content-Length", b"%d" % len(body))
-    return response
+        names.append(name.lower())
+        lines.append(name + b": " + value)
+    names.append(b"content-length")
+    lines.append(b"Content-Length: %d" % len(body))
+    phrase = (reason or reason_for(status)).encode()
+    return Response(status, phrase, names, lines, body)
 
 
 def error_response(request: Request, error: SipError, tag: bytes) -> Response:

@@ -58,9 +58,11 @@ class Wheel:
 
     def _cross_out(self, sleeper: Sleeper) -> None:
         slot = self._slots.get(sleeper.booked)  # none while its turn is on
-        sleeper.booked = 0
         if slot is not None:
             del slot[sleeper]
+            if not slot:  # else each would stay until its turn, however far that is
+                del self._slots[sleeper.booked]
+        sleeper.booked = 0
 
     def advance(self, tick: int) -> None:
         """Let time pass up to and including ``tick``."""

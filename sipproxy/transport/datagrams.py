@@ -74,7 +74,7 @@ class Datagrams:
             pass
         return arrived
 
-    def send(self, waiting: Sequence[tuple[bytes, Any]]) -> Sequence[tuple[bytes, Any, str]]:
+    def send(self, waiting: list[tuple[bytes, Any]]) -> Sequence[tuple[bytes, Any, str]]:
         """Send datagrams, each to its place; return those that the kernel refused, and why.
 
         One that it has no room for is lost, as datagrams are.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from sipproxy.sip.uri import Uri
+from sipproxy.transport.hops import is_nobody
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen
 
@@ -24,7 +25,9 @@ class Inside:
     us is served without one, and what does not would come back until its hops are used up.
     Addresses that mean this machine or this link (loopback, link-local, unspecified) are one only
     where a listener is on such an address itself, as in a laboratory, or where ``named``, the next
-    hops of the configuration, says so. ``seconds`` is the monotonic time.
+    hops of the configuration, says so. What is no one host's (multicast, broadcast) would have us
+    send to many for the asking: it is one only where ``named`` says so. ``seconds`` is the
+    monotonic time.
     """
 
     def __init__(
@@ -57,8 +60,13 @@ class Inside:
             (found.version, port) in self._wildcards and self._is_local(found)
         ):
             raise Unreachable(f"{address}:{port} is ourselves")
-        if not self._is_open and _is_inside(found) and (str(found), port) not in self._named:
+        if is_nobody(str(found)) and not _is_inside(found) and not self._is_named(found, port):
+            raise Unreachable(f"{address}:{port} is no one host")
+        if not self._is_open and _is_inside(found) and not self._is_named(found, port):
             raise Unreachable(f"{address}:{port} is inside: a [[route]] that names it opens it")
+
+    def _is_named(self, address: Address, port: int) -> bool:
+        return (str(address), port) in self._named
 
     def _is_local(self, address: Address) -> bool:
         """Tell whether an address is one of this machine's; a socket for each request costs."""

@@ -14,7 +14,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from sipproxy.sip.shown import shown
-from sipproxy.transport.datagrams import BUFFER, Address, Datagrams
+from sipproxy.transport.batches import datagrams_of
+from sipproxy.transport.datagrams import BUFFER, Address
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.stun import answer
 
@@ -135,7 +136,7 @@ class UdpEndpoint:
     def __init__(self, sock: socket.socket, sent_by: SentBy, reactor: Any) -> None:
         self.sent_by = sent_by
         self.tape: Tape | None = None
-        self.datagrams = Datagrams(sock)
+        self.datagrams = datagrams_of(sock)
         self.place = self.datagrams.place
         self.family = sock.family
         self._socket = sock

@@ -15,6 +15,7 @@ from sipproxy.store.accounts import AccountTable
 from sipproxy.store.documents import DocumentTable
 from sipproxy.store.options import DocumentsOptions
 from sipproxy.testing import CONFIG, FakeServer
+from sipproxy.transport.batches import IS_USED
 from tests.presence.rulesets import ruleset
 
 REGISTER = """
@@ -134,12 +135,15 @@ class Results(WithConnection):
             "listen": listen,
             "users_registered": 1,
             "bindings": 1,
+            "subscriptions": 0,
+            "publications": 0,
             "transactions": 1,
             "datagrams_dropped": {"in": 0, "out": 0},
             "is_behind": False,
             "refused": {"rate": 0, "silently": 0, "behind": 0, "transactions": 0},
             "connections": 0,
             "scanner": "C" if IS_BUILT else "Python",
+            "datagrams": "batched" if IS_USED else "single",
         }
         self.assertEqual(status, expected)
 

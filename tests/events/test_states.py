@@ -303,17 +303,22 @@ class Limits(SubscribeCase):
 class Strangers(SubscribeCase):
     """Whom nobody vouches for."""
 
-    text = NEWS + 'unproven = 2\n[federation]\ninbound = "open"\n'
+    text = (
+        NEWS
+        + f"unproven = 2\nper_watcher = 3\nunauthorized = 2\nwaiting = {LONG}.0\n"
+        + '[federation]\ninbound = "open"\n'
+        + '[[route]]\ndomain = "b.test"\nto = "sip:192.0.2.9"\n'
+    )
 
-    def subscribe(self, number: int) -> int:
+    def subscribe(self, number: int, expires: int = 600) -> int:
         """Subscribe as one of a foreign domain, and return the status."""
         self.alice.client.clear()
-        self.alice.contact = f"sip:user{number}@example.test"
+        self.alice.tag, self.alice.contact = "", f"sip:user{number}@example.test"
         self.alice.call += 1
         sender = f"<sip:user{number}@b.test>;tag={number}"
         contact = "<sip:victim@203.0.113.9>"
         via = f"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-{number}"  # a proxy's
-        self.alice.client.send(self.alice.request(Via=via, From=sender, Contact=contact))
+        self.alice.client.send(self.alice.request(expires, Via=via, From=sender, Contact=contact))
         return next(m.status for m in self.alice.received if hasattr(m, "status"))
 
     def test_one_address_may_have_few_that_nobody_has_answered(self) -> None:
@@ -330,3 +335,71 @@ class Strangers(SubscribeCase):
             self.assertEqual(self.subscribe(number), 200)
             there.answer(200)
         self.assertEqual([w.identity for w in self.news.watchers], [b""] * 4)
+
+    @rows({"a fetch": ALLOW, "one that is pending": CONFIRM})
+    def test_a_last_word_that_nobody_answers_counts_too(self, handling: int) -> None:
+        """What asks once is no cheaper a way to have a victim sent to."""
+        self.news.handling = handling
+        victim = self.server.client("203.0.113.9")
+        self.assertEqual([self.subscribe(n, 0) for n in range(4)], [200, 200, 403, 403])
+        self.assertEqual(len(victim.received), 2)
+        self.server.advance(33)
+        self.assertEqual(self.subscribe(9, 0), 200)
+        self.assert_nothing_is_left()
+
+    def test_who_ends_them_at_once_has_no_more(self) -> None:
+        victim = self.server.client("203.0.113.9")
+        statuses = []
+        for number in range(4):
+            statuses.append(self.subscribe(number))
+            self.alice.tag = (self.alice.received[0].to.tag or b"").decode()
+            sender = f"<sip:user{number}@b.test>;tag={number}"
+            headers = {"Via": f"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-end-{number}"}
+            headers |= {"From": sender, "Contact": "<sip:victim@203.0.113.9>"}
+            self.alice.client.send(self.alice.request(0, **headers))
+        self.assertEqual((statuses, len(victim.received)), ([200, 200, 403, 403], 4))
+        self.assert_nothing_is_left()
+
+    def test_a_fetch_that_is_answered(self) -> None:
+        there = self.server.client("203.0.113.9")
+        for number in range(4):
+            self.assertEqual(self.subscribe(number, 0), 200)
+            there.answer(200)
+        self.assert_nothing_is_left()
+
+    @rfc(3857, "4.7.1", "the server may give a waiting subscription up to save memory")
+    def test_nobody_whom_nobody_knows_is_remembered(self) -> None:
+        self.news.handling = CONFIRM
+        there = self.server.client("203.0.113.9")
+        self.subscribe(1)
+        there.answer(200)
+        self.server.advance(601)
+        self.assert_nothing_is_left()
+
+    def test_in_the_name_of_somebody_else(self) -> None:
+        """Whoever takes a name takes no room of its owner's, and ends nothing."""
+        self.news.handling = CONFIRM
+        known = Phone(self.server, "carol", "192.0.2.9")
+        sender = "<sip:carol@b.test>;tag="
+        for number in range(2):
+            asked = known.subscribe(0, to=f"user{number}", From=f"{sender}{number}")
+            self.assertEqual((asked.status, len(known.take())), (200, 1))
+        stranger = Phone(self.server, "carol", "203.0.113.8")
+        for number in range(3):
+            stranger.subscribe(to=f"user{number}", From=f"{sender}x{number}")
+            stranger.take()
+        for number in range(2):
+            (one, *_) = self.notifier.subscriptions(b"news", b"user%d@example.test" % number)
+            self.assertEqual((one.status, one.watcher.identity), (b"waiting", b"sip:carol@b.test"))
+
+    def test_a_refresh_by_whom_nobody_vouches_for(self) -> None:
+        """Who has only seen the dialog does not have its documents sent elsewhere."""
+        known = Phone(self.server, "carol", "192.0.2.9")
+        sender = "<sip:carol@b.test>;tag=1"
+        self.assertEqual(known.subscribe(From=sender).status, 200)
+        known.take()
+        stranger = Phone(self.server, "carol", "203.0.113.8")
+        stranger.cseq, stranger.tag, stranger.contact = 9, known.tag, known.contact
+        asked = stranger.ask(From=sender, Call_ID="carol-192.0.2.9-1")
+        self.assertEqual((asked.status, stranger.notified), (403, []))
+        self.assertEqual(known.ask(From=sender).status, 200)

@@ -95,9 +95,15 @@ class Initial(SubscribeCase):
             "no SIP contact": ({"Contact": "<tel:+123>"}, 400),
             "any contact": ({"Contact": "*"}, 400),
             "a sips contact without TLS": ({"Contact": "<sips:alice@192.0.2.1>"}, 400),
+            "a contact too long": ({"Contact": f"<sip:{'a' * 2048}@192.0.2.1>"}, 400),
+            "too much to keep": ({"Record-Route": ", ".join(["<sip:192.0.2.1;lr>"] * 500)}, 513),
             "no SIP route": ({"Record-Route": "<tel:+123>"}, 400),
             "no route at all": ({"Record-Route": "<<>"}, 400),
             "a filter of a kind unknown": ({"body": "x", "Content-Type": "text/html"}, 415),
+            "an encoded one": (
+                {"body": "x", "Content-Type": "text/plain", "Content-Encoding": "gzip"},
+                415,
+            ),
         }
     )
     def test_refused(self, headers: dict[str, str], status: int) -> None:
@@ -286,6 +292,12 @@ class InDialog(SubscribeCase):
         self.alice.cseq -= 1
         response = self.alice.ask(Via="SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-x;rport")
         self.assertEqual(response.status, 200)
+
+    @rfc(3261, "12.2.2", "a request that is refused has its sequence number, too")
+    def test_cseq_of_what_was_refused(self) -> None:
+        self.assertEqual(self.alice.ask(5, CSeq="50 SUBSCRIBE").status, 423)
+        self.assertEqual(self.alice.ask(CSeq="49 SUBSCRIBE").status, 500)
+        self.assertEqual(self.alice.ask(CSeq="51 SUBSCRIBE").status, 200)
 
     @rfc(6665, "4.4.1", "a subscription is over once a NOTIFY has said so")
     @rfc(

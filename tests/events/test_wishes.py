@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sipproxy.interfaces.events import ALLOW, CONFIRM, POLITE_BLOCK, Verdict
+from typing import Any
+
+from sipproxy.interfaces.events import ALLOW, CONFIRM, POLITE_BLOCK, Body, Verdict
 from sipproxy.sip.message import Request
 from tests.events.fakes import NEWS, Phone
 from tests.events.test_subscribe import BOB
@@ -140,6 +142,52 @@ class Conditions(TellingCase):
     @rows({"no token": '"abc"', "empty": " "})
     def test_malformed(self, tag: str) -> None:
         self.assertEqual(self.alice.ask(Suppress_If_Match=tag).status, 400)
+
+
+class Remembered(TellingCase):
+    """What is rendered and not sent is not remembered: the package numbers what it renders."""
+
+    def setUp(self) -> None:
+        TellingCase.setUp(self)
+        self.patch(self.news, "render", self.numbered)
+        self.alice.ask()
+        self.tag = (self.alice.received[-1].value(b"sip-etag") or b"").decode()
+        self.assertEqual(self.alice.take(), ["active;expires=600: 1 nothing yet"])
+
+    def numbered(self, state: bytes, subscription: Any, is_full: bool) -> Body:
+        """Return a text with a number that rises; its tag is that of the text."""
+        subscription.memory = (subscription.memory or 0) + 1
+        data = b"%d %b" % (subscription.memory, state)
+        return Body(subscription.media_type, data, state.replace(b" ", b"-"))
+
+    def test_of_a_refresh(self) -> None:
+        self.alice.ask(Accept="text/html")
+        self.assertEqual(self.alice.take(), ["active;expires=600: 2 nothing yet"])
+        response = self.alice.ask(Accept="text/plain", Suppress_If_Match=self.tag)
+        self.assertEqual(response.status, 204)
+        self.change(b"two")
+        self.assertEqual(self.alice.take(), ["active;expires=600: 3 two"])
+
+    def test_of_a_new_subscription(self) -> None:
+        carol = Phone(self.server, "carol", "192.0.2.3")
+        carol.subscribe(600, Suppress_If_Match=self.tag)
+        self.assertEqual(carol.take(), ["active;expires=600"])
+        self.change(b"one")
+        self.assertEqual(carol.take(), ["active;expires=600: 1 one"])
+
+    def test_of_a_change_that_came_to_nothing(self) -> None:
+        self.change(b"one")
+        self.change(b"two")
+        self.change(b"one")
+        self.assertEqual(self.alice.take(), ["active;expires=600: 2 one"])
+        self.assertEqual(self.alice.notified, [])
+        self.change(b"three")
+        self.assertEqual(self.alice.take(), ["active;expires=600: 3 three"])
+
+    def test_of_a_refresh_that_asks_for_something_else(self) -> None:
+        response = self.alice.ask(Suppress_If_Match=self.tag, Accept="text/html")
+        self.assertEqual(response.status, 200)
+        self.assertEqual(self.alice.take(), ["active;expires=600: 2 nothing yet"])
 
 
 class Rates(TellingCase):

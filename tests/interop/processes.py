@@ -220,6 +220,10 @@ class Server(Process):
         """Wait until no transaction is left: none lacks an answer or an ACK."""
         self.wait_for(lambda: not self._status()["transactions"], "the end of all transactions")
 
+    def watchers(self) -> int:
+        """Return how many subscriptions there are."""
+        return int(self._status()["subscriptions"])
+
     def _answers(self) -> bool:
         try:
             return bool(self._status()["pid"] == self.pid)

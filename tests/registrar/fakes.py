@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from sipproxy.interfaces import Sender
@@ -66,10 +67,36 @@ class Transaction:
         self.responses: list[Response] = []
 
 
+class SlowStore(MemoryStore):
+    """A store that promises, and keeps or breaks its promises when a test says so."""
+
+    def __init__(self) -> None:
+        MemoryStore.__init__(self)
+        self.promises: list[Deferred[None]] = []
+
+    def promised(self) -> Any:
+        """Promise."""
+        promise: Deferred[None] = Deferred()
+        self.promises.append(promise)
+        return promise
+
+    def settle(self) -> None:
+        """Keep what has been promised."""
+        promises, self.promises = self.promises, []
+        for promise in promises:
+            promise.callback(None)
+
+    def fail(self) -> None:
+        """Break it."""
+        promises, self.promises = self.promises, []
+        for promise in promises:
+            promise.errback(ValueError("the disk is full"))
+
+
 class Host:
     """What registrar and location table use of a server; time passes in `advance`."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: MemoryStore | None = None) -> None:
         listen = Listen("udp", "127.0.0.1")
         self.identity = Identity(["example.test"], ["sip.example.test"], [listen])
         self.clock = Clock()
@@ -78,7 +105,7 @@ class Host:
         self.ticker.start()
         self.users: Any = {ALICE, b"bob@example.test", b"a b@example.test"}
         self.credentials = self
-        self.store = MemoryStore(STARTED)
+        self.store = store or MemoryStore(STARTED)
         self.location = LocationTable(self, self)
 
     def _raised(self, sleeper: Sleeper) -> None:
@@ -132,8 +159,8 @@ class Host:
 class Bench:
     """A registrar with its table, and a client that counts its CSeq."""
 
-    def __init__(self, **options: Any) -> None:
-        self.host = Host()
+    def __init__(self, store: MemoryStore | None = None, **options: Any) -> None:
+        self.host = Host(store)
         self.gruus = Gruus(bytes(range(KEY_LENGTH)), STARTED, self.host.now)
         self.host.identity.unveil = self.gruus.user
         self.registrar = Registrar(RegistrarOptions(**options), self.host, self.gruus)

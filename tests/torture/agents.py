@@ -10,6 +10,10 @@ AGENT = (
     + """
 [auth]
 required = false
+[federation]
+inbound = "open"
+[limits]
+source_rate = 0
 [events]
 packages = ["presence", "reg"]
 {events}
@@ -103,7 +107,7 @@ class Agent:
             "resources": len(notifier.resources()),
             "changed": len(notifier._changed),
             "composed": len(notifier._composed),
-            "queue": len(notifier._queue),
+            "queue": len(notifier._passes),
             "census": len(notifier.census),
             "publications": len(node.publications),
             "moments": len(package._moments),  # type: ignore[union-attr]

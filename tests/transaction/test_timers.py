@@ -158,6 +158,14 @@ class WheelTests(TableCase):
         del clock
         self.assertIsNone(gone())
 
+    def test_nothing_is_held_of_far_appointments(self) -> None:
+        """Each has a tick of its own, which is as far away as the peer has asked for."""
+        for after in range(1, 1000):
+            clock = self.woken()
+            self.wheel.wake(clock, 1000 * after)
+            self.wheel.forget(clock)
+        self.assertEqual(len(self.wheel._slots), 0)
+
     def test_forgotten_and_wanted_again(self) -> None:
         clock = self.woken()
         self.wheel.wake(clock, 5)

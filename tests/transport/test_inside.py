@@ -20,6 +20,7 @@ NAMED = [
     parse_uri(b"sip:127.0.0.1:5080"),
     parse_uri(b"sip:LOCALHOST:5090;transport=tcp"),
     parse_uri(b"sip:gate.b.test"),
+    parse_uri(b"sip:224.0.1.76"),
 ]
 
 
@@ -43,6 +44,13 @@ class InsideTest(TableCase):
             "this network": (PUBLIC, "0.1.2.3", 5060, "inside"),
             "link": (PUBLIC, "169.254.169.254", 80, "inside"),
             "link, IPv6": (PUBLIC, "fe80::1", 5060, "inside"),
+            "multicast": (PUBLIC, "224.0.1.75", 5060, "no one host"),
+            "multicast, IPv6": (PUBLIC, "ff02::1", 5060, "no one host"),
+            "multicast, IPv4 as IPv6": (PUBLIC, "::ffff:224.0.1.75", 5060, "no one host"),
+            "broadcast": (PUBLIC, "255.255.255.255", 5060, "no one host"),
+            "reserved": (PUBLIC, "240.0.0.1", 5060, "no one host"),
+            "multicast, in a laboratory": (LABORATORY, "224.0.1.75", 5060, "no one host"),
+            "multicast, named": (PUBLIC, "224.0.1.76", 5060, None),
             "named": (PUBLIC, "127.0.0.1", 5080, None),
             "named localhost": (PUBLIC, "127.0.0.1", 5090, None),
             "named localhost, IPv6": (PUBLIC, "::1", 5090, None),
