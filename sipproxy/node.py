@@ -183,7 +183,7 @@ class Node:
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
         tables = (self.store, self.accounts, self.documents, self.location, self.composer)
-        parts = [*tables, forwarder, *packages, *filters, *handlers, *routers]
+        parts = [*tables, forwarder, *packages, self.publications, *filters, *handlers, *routers]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
 
@@ -194,7 +194,8 @@ class Node:
         post = Post(self.core, self._origin, self.now)
         templates = {b"winfo": lambda base: WatcherInformation(base, self)}
         self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
-        self.publications = PublicationTable(self, self.notifier.changed)
+        packages = self.notifier.packages
+        self.publications = PublicationTable(self, self.notifier.changed, packages, self.network)
         self.notifier.published = self.publications.of
         built = []
         for index, name in enumerate(settings.packages):

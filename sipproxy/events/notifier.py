@@ -163,29 +163,22 @@ class Notifier:
             self._begin(resource)
             if self.host.now() >= end:
                 break
-        passes, left, is_late = self._passes, SLICE, False
-        while passes and left > 0 and not is_late:
-            (resource, one), most = passes.popleft(), min(SHARE, left)
-            count, is_late = self._tell(one, most, end)
+        passes, left = self._passes, SLICE
+        while passes and left > 0:
+            resource, one = passes.popleft()
+            count = self._tell_some(one, end)
             left -= max(1, count)
-            if count == most or is_late:
+            is_late = self.host.now() >= end
+            if count == SHARE or (count and is_late):
                 passes.append((resource, one))
             else:
                 self._passed(resource)
+            if is_late:
+                break
         if passes or self._changed:
             self._book()
         else:
             self._drop_states()
-
-    def _tell(self, one: Iterator[Subscription], most: int, end: float) -> tuple[int, bool]:
-        """Tell so many of a resource's; return how many, and whether it is time for others."""
-        count = 0
-        for subscription in islice(one, most):
-            count += 1
-            self._flush(subscription)
-            if self.host.now() >= end:
-                return count, True
-        return count, False
 
     def _begin(self, resource: Resource) -> None:
         """Begin to tell the watchers of a resource.
@@ -218,6 +211,16 @@ class Notifier:
         resource.is_composed = True
         self._composed[resource] = None
         self._book()
+
+    def _tell_some(self, watchers: Iterator[Subscription], end: float) -> int:
+        """Tell some of one resource, or at least one, until it is time for others."""
+        count = 0
+        for subscription in islice(watchers, SHARE):
+            self._flush(subscription)
+            count += 1
+            if self.host.now() >= end:
+                break
+        return count
 
     def _flush(self, subscription: Subscription) -> None:
         try:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+from sipproxy.events.packages import Packages
+from sipproxy.events.publication_records import KIND, kept_record, read_record, restored
 from sipproxy.interfaces import IHost
 from sipproxy.interfaces.events import Publication
+from sipproxy.interfaces.ledger import Ledger
 from sipproxy.sip.errors import SipError
 
 if TYPE_CHECKING:
+    from sipproxy.registrar.records import Flows
     from sipproxy.transaction.parties import Flow
 
 _TAG_LENGTH = 16  # random octets: no two tags are ever the same, and nobody guesses one
@@ -36,17 +43,29 @@ class _Record:
         self.table.tell(self)
 
 
-class PublicationTable:
+class PublicationTable(Service):
     """Who has published what.
 
     ``changed`` is called with package and resource whenever their publications are others, or one
     of them has become stale, or is so no longer (`Publication.is_stale`). A publication goes when
-    it is removed or expires. Each `Publication` is made once and never edited.
+    it is removed or expires. Each `Publication` is made once and never edited. The host's store has
+    what the table has; what is there when the table starts counts as if the server had never
+    stopped, but for connections, which have ended.
     """
 
-    def __init__(self, host: IHost, changed: Callable[[bytes, bytes], None]) -> None:
+    def __init__(
+        self,
+        host: IHost,
+        changed: Callable[[bytes, bytes], None],
+        packages: Packages,
+        flows: Flows,
+    ) -> None:
         self._host = host
         self._changed = changed
+        self._packages = packages
+        self._flows = flows
+        self._ledger = Ledger(host.store, KIND, self._current)
+        self._log = Logger(namespace="sipproxy.events")
         self._settings = host.settings.events
         self._records: dict[tuple[bytes, bytes], _Record] = {}
         self._order = 0
@@ -83,10 +102,11 @@ class PublicationTable:
         seconds: int,
         flow: Flow | None,
         replaced: Publication | None = None,
-    ) -> bytes:
+    ) -> Any:
         """Keep a publication, in the place of another or not, and return its entity-tag.
 
-        Raises `SipError` 403 or 413 where a resource has too much already.
+        Returns a Deferred of it where it has to be safe first; see `Ledger.change`. Raises
+        `SipError` 403 or 413 where a resource has too much already.
         """
         kept = [p for p in self.of(package, resource) if p is not replaced]
         self._check_room(kept, len(data), replaced)
@@ -94,36 +114,49 @@ class PublicationTable:
         ends = self._host.now() + seconds
         tag = self._tag()
         kept.append(Publication(tag, media_type, data, content, ends, self._order, flow))
-        self._replace(package, resource, kept)
-        self._changed(package, resource)
-        return tag
+        return self._change(package, resource, kept, tag)
 
     def refresh(
         self, package: bytes, resource: bytes, known: Publication, seconds: int, flow: Flow | None
-    ) -> bytes:
-        """Let a publication last from now on, and return its new entity-tag (§4.3).
+    ) -> Any:
+        """Let a publication last from now on, and return its new entity-tag (§4.3), as `put` does.
 
         Nobody is told, for its state is the same, unless it was stale.
         """
         tag, ends, was_stale = self._tag(), self._host.now() + seconds, known.is_stale
         body = known.media_type, known.data, known.content
         fresh = Publication(tag, *body, ends, known.order, flow)
-        current = self.of(package, resource)
-        self._replace(package, resource, [fresh if p is known else p for p in current])
-        if was_stale:
-            self._changed(package, resource)
-        return tag
+        kept = [fresh if p is known else p for p in self.of(package, resource)]
+        return self._change(package, resource, kept, tag, was_stale)
 
-    def remove(self, package: bytes, resource: bytes, known: Publication | None) -> bytes:
+    def remove(self, package: bytes, resource: bytes, known: Publication | None) -> Any:
         """Forget a publication, if there is one, and return an entity-tag that means nothing.
 
-        §6 step 6 has it in the answer all the same.
+        §6 step 6 has it in the answer all the same; it is returned as `put` does.
         """
-        if known is not None:
-            kept = [p for p in self.of(package, resource) if p is not known]
+        if known is None:
+            return self._tag()
+        kept = [p for p in self.of(package, resource) if p is not known]
+        return self._change(package, resource, kept, self._tag())
+
+    def _change(
+        self,
+        package: bytes,
+        resource: bytes,
+        kept: Sequence[Publication],
+        tag: bytes,
+        is_news: bool = True,
+    ) -> Any:
+        """Put these in the place of what there was, once that is safe, and return a tag."""
+
+        def apply() -> bytes:
             self._replace(package, resource, kept)
-            self._changed(package, resource)
-        return self._tag()
+            if is_news:
+                self._changed(package, resource)
+            return tag
+
+        record = self._kept(package, kept)
+        return self._ledger.change(_key(package, resource), record, apply)
 
     def sweep(self, record: _Record) -> None:
         """Take out what has expired, as if it had been removed (§6 step 5)."""
@@ -131,6 +164,7 @@ class PublicationTable:
         expired = len(kept) != len(record.publications)
         self._replace(record.package, record.resource, kept)
         if expired:
+            self._ledger.note(_key(record.package, record.resource))
             self.tell(record)
 
     def tell(self, record: _Record) -> None:
@@ -154,6 +188,8 @@ class PublicationTable:
         key = (package, resource)
         record = self._records.get(key)
         if record is None:
+            if not kept:
+                return
             record = self._records[key] = _Record(self, package, resource)
         before, after = _connections(record.publications), _connections(kept)
         record.publications = tuple(kept)
@@ -163,11 +199,70 @@ class PublicationTable:
             for flow in after - before:
                 flow.watch(record.flow_closed)
         if kept:
-            first = min([publication.expires_at for publication in kept])
-            self._host.wake(record, first - self._host.now())
+            self._sleep(record)
         else:
             self._host.forget(record)
             del self._records[key]
+
+    def _sleep(self, record: _Record) -> None:
+        first = min([publication.expires_at for publication in record.publications])
+        self._host.wake(record, first - self._host.now())
+
+    # What survives
+
+    def _kept(self, package: bytes, publications: Sequence[Publication]) -> Any:
+        if not publications:
+            return None
+        found = self._packages.find(package)
+        return kept_record(publications, found, self._host.store, self._flows)
+
+    def _current(self, key: bytes) -> Any:
+        package, _, resource = key.partition(b" ")
+        record = self._records.get((package, resource))
+        return None if record is None else self._kept(package, record.publications)
+
+    def startService(self) -> None:
+        """Take up the publications that the store has; what has expired goes at the first tick."""
+        Service.startService(self)
+        for key, value in self._host.store.load(KIND):
+            package, _, resource = key.partition(b" ")
+            self._recall(package, resource, value)
+
+    def _recall(self, package: bytes, resource: bytes, value: Any) -> None:
+        """Take up those of one resource, in their order: each is checked beside those before it."""
+        found, key = self._packages.find(package), _key(package, resource)
+        record = self._records[package, resource] = _Record(self, package, resource)
+        lost = 0
+        try:
+            every = () if found is None else read_record(value)
+        except ValueError as error:
+            self._log.error("{key!r} cannot be read: {error}", key=key, error=error)
+            every = ()
+        for kept in every:
+            lost += not self._restore(record, kept, found)
+        if not record.publications:
+            del self._records[package, resource]
+            self._host.store.remove(KIND, key)
+            return
+        if lost:
+            self._ledger.note(key)
+        self._sleep(record)
+
+    def _restore(self, record: _Record, kept: Any, package: Any) -> bool:
+        store, flows, resource = self._host.store, self._flows, record.resource
+        try:
+            publication = restored(kept, resource, package, store, flows)
+        except ValueError as error:
+            text = "a publication of {resource} is lost: {error}"
+            self._log.error(text, resource=resource, error=error)
+            return False
+        record.publications += (publication,)
+        self._order = max(self._order, publication.order)
+        return True
+
+
+def _key(package: bytes, resource: bytes) -> bytes:
+    return package + b" " + resource
 
 
 def _connections(publications: Sequence[Publication]) -> set[Flow]:

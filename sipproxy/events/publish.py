@@ -82,14 +82,17 @@ class EventStateCompositor:
         """Steps 1 and 2: the resource and its package; then who may publish (§14.1)."""
         package, flow = self._package(request), transaction.flow
 
-        def found(exists: bool) -> None:
+        def found(exists: bool) -> Any:
             if not exists:
                 raise SipError(404)
             if sender.aor != resource or not sender.is_user:
                 self._check_publisher(package.name, sender)
-            if not transaction.is_answered:  # else nobody would ever learn the entity-tag
-                headers = self._commit(request, package, resource, flow)
-                self._host.respond(request, transaction, 200, headers=headers)
+            if transaction.is_answered:  # nobody would ever learn the entity-tag
+                return None
+            return then(
+                self._commit(request, package, resource, flow),
+                lambda headers: self._host.respond(request, transaction, 200, headers=headers),
+            )
 
         return then(package.exists(resource), found)
 
@@ -105,10 +108,8 @@ class EventStateCompositor:
         if not sender.is_user or sender.aor not in self._publishers.get(package, ()):
             raise SipError(403, "Publishing For Somebody Else")
 
-    def _commit(
-        self, request: Request, package: IEventPackage, resource: bytes, flow: Any
-    ) -> list[tuple[bytes, bytes]]:
-        """Steps 3 to 6, without waiting: all of it or nothing."""
+    def _commit(self, request: Request, package: IEventPackage, resource: bytes, flow: Any) -> Any:
+        """Steps 3 to 6: all of it or nothing; what the 200 says is returned once it is safe."""
         table, where = self._table, (package.name, resource)
         known = self._precondition(request, *where)
         seconds = self._interval(request)
@@ -126,7 +127,7 @@ class EventStateCompositor:
         else:
             assert known is not None
             tag = table.refresh(*where, known, seconds, by)
-        return [(b"Expires", b"%d" % seconds), (b"SIP-ETag", tag)]
+        return then(tag, lambda tag: [(b"Expires", b"%d" % seconds), (b"SIP-ETag", tag)])
 
     def _precondition(
         self, request: Request, package: bytes, resource: bytes

@@ -174,6 +174,22 @@ class IEventPackage(Interface):
         """
 
 
+class IKeepsContents(Interface):
+    """A package whose contents of publications hold more than `IEventPackage.check` could read.
+
+    After a restart the contents of all others are checked as if they had come just then.
+    """
+
+    def kept(publication: Publication) -> Any:
+        """Return, of what msgpack can say, what `restored` makes the content of again."""
+
+    def restored(resource: bytes, data: bytes, kept: Any) -> Any:
+        """Return the content of a publication of before a restart, beside those restored so far.
+
+        ``data`` is its body. Raises `SipError`, or ValueError, for what is none (any more).
+        """
+
+
 class IComposer(Interface):
     """Makes one presence document of all that is known of a presentity (RFC 4479 §3.5)."""
 

@@ -16,6 +16,7 @@ from sipproxy.interfaces.events import (
     Body,
     IEventHost,
     IEventPackage,
+    IKeepsContents,
     ISubscription,
     Publication,
     Verdict,
@@ -25,6 +26,7 @@ from sipproxy.presence.composition import closed_document
 from sipproxy.presence.partial import PIDF_DIFF
 from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
 from sipproxy.presence.publishing import whole_document
+from sipproxy.presence.records import kept_document, restored_document
 from sipproxy.presence.registration import Services
 from sipproxy.presence.settings import Presence
 from sipproxy.presence.views import PIDF_XML, Showing
@@ -69,7 +71,7 @@ class State:
         resource: bytes,
         root: etree._Element | None,
         sphere: bytes | None,
-        closed_name: str,
+        closed_name: Callable[[bytes], str],
         transform: Transform,
     ) -> None:
         self.resource = resource
@@ -96,10 +98,10 @@ class State:
 
     def closed(self) -> etree._Element:
         """Return the document of a presentity of whom nothing is known."""
-        return closed_document(self.resource, self._closed_name)
+        return closed_document(self.resource, self._closed_name(self.resource))
 
 
-@implementer(IEventPackage)
+@implementer(IEventPackage, IKeepsContents)
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
@@ -151,7 +153,7 @@ class PresencePackage:
         verdict = self.authorization.judge(resource, watcher, sphere)
         until, change = verdict.until, spheres_change(documents, now)
         if change is not None:
-            at = self._host.now() + change - now
+            at = self._host.now() + min(change - now, _LONGEST_SLEEP)
             until = at if until is None else min(until, at)
         if until is None:
             return _lasting(verdict.handling, sphere, verdict.view)
@@ -175,6 +177,14 @@ class PresencePackage:
             data = whole_document(data, before, resource, self._host.identity)
         return self._reader.read(resource, data, self._wall(), others, known)
 
+    def kept(self, publication: Publication) -> Any:
+        """Return what a restart has to know of a publication besides its body."""
+        return kept_document(publication.content, publication.data)
+
+    def restored(self, resource: bytes, data: bytes, kept: Any) -> Document:
+        """Return what a publication of before a restart says; raises `SipError`, or ValueError."""
+        return restored_document(self._reader, resource, data, kept)
+
     def _publications(self, resource: bytes) -> Sequence[Publication]:
         found: Sequence[Publication] = self._host.notifier.publications(self.name, resource)
         return found
@@ -192,7 +202,7 @@ class PresencePackage:
         self._book(resource, until, now)
         sphere = spheres_at([publication.content for publication in publications], now)
         self._check_sphere(resource, sphere)
-        return State(resource, root, sphere, self._services.name(resource), self._transform)
+        return State(resource, root, sphere, self._services.name, self._transform)
 
     def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a watcher is told of what it may see: the whole, or what has changed (§6.7).
@@ -211,10 +221,9 @@ class PresencePackage:
 
     def _check_sphere(self, resource: bytes, sphere: bytes | None) -> None:
         """Have watchers judged again who were judged in another sphere (RFC 5025 §3.1.2)."""
-        for subscription in self._host.notifier.subscriptions(self.name, resource):
-            if subscription.verdict.view.sphere != sphere:
-                self._host.notifier.judge(self.name, resource)
-            return  # the oldest was judged when the others were, or before them
+        subscriptions = self._host.notifier.subscriptions(self.name, resource)
+        if any(one.verdict.view.sphere != sphere for one in subscriptions):
+            self._host.notifier.judge(self.name, resource)
 
     def _book(self, resource: bytes, until: float | None, now: float) -> None:
         """Compose again when the document says what holds no longer."""

@@ -15,6 +15,7 @@ from sipproxy.interfaces.events import ALLOW, Body, IEventPackage, Publication, 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
+from sipproxy.store.memory import MemoryStore
 from tests.registrar.fakes import ALICE
 from tests.registrar.fakes import Flow as Flow
 from tests.registrar.fakes import Host as RegistrarHost
@@ -66,8 +67,8 @@ class Colours:
 class Host(RegistrarHost):
     """What the compositor uses of a server."""
 
-    def __init__(self, events: Events) -> None:
-        RegistrarHost.__init__(self)
+    def __init__(self, events: Events, store: MemoryStore | None = None) -> None:
+        RegistrarHost.__init__(self, store)
         self.events = events
         self.drawn = 0
 
@@ -91,15 +92,15 @@ class Transaction(RegistrarTransaction):
 class Bench:
     """A compositor, and alice, who publishes."""
 
-    def __init__(self, **events: Any) -> None:
-        self.host = Host(Events(**events))
+    def __init__(self, store: MemoryStore | None = None, **events: Any) -> None:
+        self.host = Host(Events(**events), store)
         self.changes: list[tuple[bytes, bytes]] = []
-        self.table = PublicationTable(self.host, self._changed)
         self.colour = Colours(COLOUR, self.host.users)
         self.shape = Colours(SHAPE, self.host.users)
         self.blind = Colours(b"blind", self.host.users)
         self.blind.publication_types = ()  # type: ignore[assignment]
         self.packages = Packages({})
+        self.table = PublicationTable(self.host, self._changed, self.packages, self.host)
         for package in (self.colour, self.shape, self.blind):
             self.packages.add(package)
         self.handler = EventStateCompositor(self.host, self.table, self.packages)

@@ -266,7 +266,18 @@ class Answers(TellingCase):
         self.assertEqual(self.alice.notified, [])
         self.change(b"two")
         self.assertEqual(self.alice.take(), ["active;expires=590: two"])
-        self.assertEqual(self.news.log, ["compose bob@example.test", "render full"])
+        self.assertEqual(self.news.log, ["compose bob@example.test", "render", "render full"])
+
+    def test_what_may_not_be_seen_is_not_told_by_repeating(self) -> None:
+        """Who refuses what it is told learns no more of changes than who takes it."""
+        self.judge(POLITE_BLOCK)
+        self.alice.take(500)
+        for text in (b"one", b"two"):
+            self.change(text)
+            self.server.advance(10)
+            self.assertEqual(self.alice.notified, [])
+        self.judge(ALLOW)
+        self.assertEqual(self.alice.take(), ["active;expires=580: two"])
 
     @rows({str(status): status for status in (500, 502, 503, 504)})
     def test_try_again(self, status: int) -> None:

@@ -485,6 +485,14 @@ class CoalescedTest(WinfoCase):
         assert body is not None
         self.assertIn(b'state="full"', body.data)
 
+    def test_one_who_knew_all_without_being_sent_anything(self) -> None:
+        """RFC 5839 §6.2: the first NOTIFY had no body, and the subscription has no memory."""
+        alice = self.subscriber()
+        alice.subscription.memory = None
+        self.notifier.dirty.clear()
+        self.watcher()
+        self.assertEqual(self.notifier.dirty, {(b"presence.winfo", ALICE)})
+
     def test_of_itself(self) -> None:
         deep = WatcherInformation(self.winfo, self.host)
         self.subscriber()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from sipproxy.interfaces import Sender
@@ -64,6 +65,32 @@ class Transaction:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.responses: list[Response] = []
+
+
+class SlowStore(MemoryStore):
+    """A store that promises, and keeps or breaks its promises when a test says so."""
+
+    def __init__(self) -> None:
+        MemoryStore.__init__(self)
+        self.promises: list[Deferred[None]] = []
+
+    def promised(self) -> Any:
+        """Promise."""
+        promise: Deferred[None] = Deferred()
+        self.promises.append(promise)
+        return promise
+
+    def settle(self) -> None:
+        """Keep what has been promised."""
+        promises, self.promises = self.promises, []
+        for promise in promises:
+            promise.callback(None)
+
+    def fail(self) -> None:
+        """Break it."""
+        promises, self.promises = self.promises, []
+        for promise in promises:
+            promise.errback(ValueError("the disk is full"))
 
 
 class Host:

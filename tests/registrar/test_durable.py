@@ -4,42 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.interfaces import REJECTED
 from sipproxy.sip.errors import SipError
-from sipproxy.store.memory import MemoryStore
-from tests.registrar.fakes import ALICE, Bench, Flow, Transaction
+from tests.registrar.fakes import ALICE, Bench, Flow, SlowStore, Transaction
 from tests.rfc import rfc
 
 ONE, TWO, THREE = (f"<sip:alice@192.0.2.{number}>" for number in (1, 2, 3))
-
-
-class SlowStore(MemoryStore):
-    """A store that promises, and keeps or breaks its promises when a test says so."""
-
-    def __init__(self) -> None:
-        MemoryStore.__init__(self)
-        self.promises: list[Deferred[None]] = []
-
-    def promised(self) -> Any:
-        """Promise."""
-        promise: Deferred[None] = Deferred()
-        self.promises.append(promise)
-        return promise
-
-    def settle(self) -> None:
-        """Keep what has been promised."""
-        promises, self.promises = self.promises, []
-        for promise in promises:
-            promise.callback(None)
-
-    def fail(self) -> None:
-        """Break it."""
-        promises, self.promises = self.promises, []
-        for promise in promises:
-            promise.errback(ValueError("the disk is full"))
 
 
 class DurableCase(SynchronousTestCase):
