@@ -40,8 +40,8 @@ class Resource:
     """
 
     __slots__ = (
-        *("aor", "contents", "is_composed", "is_stale", "judged", "package", "state"),
-        *("subscriptions", "version"),
+        *("aor", "contents", "is_composed", "is_stale", "is_told_of", "is_told_again", "judged"),
+        *("package", "state", "subscriptions", "version"),
     )
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
@@ -53,6 +53,8 @@ class Resource:
         self.contents = Contents()
         self.version = self.judged = 0
         self.is_stale = False  # it has changed since it was composed last
+        self.is_told_of = False  # its watchers are being told, some in each turn
+        self.is_told_again = False  # from the first of them on, since something has changed
 
     def drop(self) -> None:
         """Forget what was composed, and what was made of it."""
@@ -89,7 +91,7 @@ class Notifier:
         self._listeners: list[ISubscriptionListener] = []
         self._changed: dict[Resource, None] = {}
         self._composed: dict[Resource, None] = {}
-        self._passes: deque[Iterator[Subscription]] = deque()
+        self._passes: deque[tuple[Resource, Iterator[Subscription]]] = deque()
         self._is_booked = False
 
     def __len__(self) -> int:
@@ -161,16 +163,16 @@ class Notifier:
             self._begin(resource)
             if self.host.now() >= end:
                 break
-        passes, left = self._passes, SLICE
-        while passes and left > 0:
-            one = passes.popleft()
+        passes, left, is_late = self._passes, SLICE, False
+        while passes and left > 0 and not is_late:
+            resource, one = passes.popleft()
             count = self._tell_some(one, end)
             left -= max(1, count)
             is_late = self.host.now() >= end
             if count == SHARE or (count and is_late):
-                passes.append(one)
-            if is_late:
-                break
+                passes.append((resource, one))
+            else:
+                self._passed(resource)
         if passes or self._changed:
             self._book()
         else:
@@ -186,7 +188,20 @@ class Notifier:
                 self._compose(resource)
             except Exception:
                 self.host.log.failure("while {aor} is composed", aor=resource.aor)
-        self._passes.append(iter(tuple(resource.subscriptions)))
+        if resource.is_told_of:
+            resource.is_told_again = True  # one pass after the other, however often it changes
+        else:
+            self._pass(resource)
+
+    def _pass(self, resource: Resource) -> None:
+        resource.is_told_of, resource.is_told_again = True, False
+        self._passes.append((resource, iter(tuple(resource.subscriptions))))
+
+    def _passed(self, resource: Resource) -> None:
+        """All watchers of a resource have been looked at."""
+        resource.is_told_of = False
+        if resource.is_told_again:
+            self._pass(resource)
 
     def _compose(self, resource: Resource) -> None:
         resource.is_stale = False

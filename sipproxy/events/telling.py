@@ -211,8 +211,10 @@ class Telling:
         self._abandon()
         self._must = False
         self._full_after = -NEVER
-        self._notify(self._whole(), now)
-        self.sleep(now)
+        try:
+            self._notify(self._whole(), now)
+        finally:
+            self.sleep(now)  # whatever becomes of it, it expires
 
     def _finish(self, status: bytes, state: bytes, shows_state: bool) -> None:
         """Send the last NOTIFY of the dialog; its answer changes nothing."""

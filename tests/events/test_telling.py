@@ -36,6 +36,18 @@ class TellingCase(SubscribeCase):
         self.server.clock.advance(0)
 
 
+class Bugs(SubscribeCase):
+    """What should not happen leaves nothing for ever."""
+
+    def test_the_first_notify_cannot_be_sent(self) -> None:
+        self.patch(self.notifier.post, "send", lambda *_: {}["x"])
+        self.assertEqual(self.alice.subscribe().status, 200)
+        self.assertEqual(len(self.notifier), 1)
+        self.server.advance(601)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+        self.assert_nothing_is_left()
+
+
 class Changes(TellingCase):
     """What changes is told, once, after what was told before."""
 
