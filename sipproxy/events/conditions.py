@@ -48,6 +48,11 @@ class Condition:
     def __init__(self, tag: bytes | None) -> None:
         self._tag = tag
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it may yet be true."""
+        return self._tag is not None
+
     def holds(self, current: bytes) -> bool:
         """Tell whether the condition is true, octet for octet; ``*`` always is (§6.2, §6.3)."""
         if self._tag not in (None, ANY, current):

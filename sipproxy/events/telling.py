@@ -71,6 +71,16 @@ class Telling:
         return self._flight is not None
 
     @property
+    def is_behind(self) -> bool:
+        """Whether its watcher has refused what it was told last."""
+        return self._is_behind
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether its watcher has said that it knows something, and is not told that."""
+        return self._condition is not None and self._condition.is_set
+
+    @property
     def tells_at(self) -> float | None:
         """When what has changed may be told; None where there is nothing to tell."""
         return self._earliest() if self.has_news and self.dialog is not None else None

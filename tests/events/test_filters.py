@@ -247,9 +247,11 @@ class ExpressionTest(FilterCase):
             expression = parse_expression(text, BINDINGS)
         except ExpressionError:
             return
+        places = {element: place for place, element in enumerate(root.iter())}
+        selected = expression.select(root, Patience(10**6))  # a set: its order means nothing
         found = [
             element if attribute is None else str(element.get(attribute))
-            for element, attribute in expression.select(root, Patience(10**6))
+            for element, attribute in sorted(selected, key=lambda node: places[node[0]])
         ]
         expected = root.xpath(text, namespaces=BINDINGS)
         self.assertEqual(found, list(expected))
