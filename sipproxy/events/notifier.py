@@ -163,8 +163,8 @@ class Notifier:
             self._begin(resource)
             if self.host.now() >= end:
                 break
-        passes, left = self._passes, SLICE
-        while passes and left > 0:
+        passes, left, is_late = self._passes, SLICE, False
+        while passes and left > 0 and not is_late:
             resource, one = passes.popleft()
             count = self._tell_some(one, end)
             left -= max(1, count)
@@ -173,8 +173,6 @@ class Notifier:
                 passes.append((resource, one))
             else:
                 self._passed(resource)
-            if is_late:
-                break
         if passes or self._changed:
             self._book()
         else:

@@ -105,7 +105,7 @@ class Subscribe:
         asked = Asked(request, event, package, aor, notifier.settings)
         tag = self._core.random(_TAG).hex().encode()
         dialog = Dialog(request, event, flow, tag, self._core.identity)
-        dialog.is_proven = sender.is_authenticated and self._is_own(dialog, sender)
+        dialog.is_proven = self._is_own(dialog, sender)
         if dialog.size > notifier.settings.dialog:
             raise SipError(513)
         verdict = package.authorize(aor, watcher)
@@ -135,7 +135,9 @@ class Subscribe:
         The binding, of a user whose own GRUU is the Contact, was registered with a password, too.
         """
         if dialog.flow is not None:
-            return True
+            return sender.is_here
+        if not sender.is_authenticated:
+            return False
         target = parse_uri(dialog.target)
         identity = self._core.identity
         return identity.domain_of(target) is not None and identity.canonical(target) == sender.aor

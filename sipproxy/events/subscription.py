@@ -211,9 +211,8 @@ class Subscription(Telling):
 
     def _forget(self, event: bytes) -> None:
         self._notifier.host.forget(self)
-        self.status = TERMINATED
-        self.event = event
         self._notifier.forget(self)
+        self.status, self.event = TERMINATED, event
         self._notifier.moved(self, event)
 
     def _moved(self, status: bytes, event: bytes) -> None:
@@ -221,6 +220,7 @@ class Subscription(Telling):
             self._gives_up_at = self._notifier.host.now() + self._notifier.settings.waiting
         elif status == ACTIVE:
             self._gives_up_at = NEVER
+        self._notifier.census.restate(self, status)
         self.status, self.event = status, event
         self._notifier.moved(self, event)
 

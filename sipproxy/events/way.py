@@ -76,11 +76,13 @@ class Post:
         self._core = core
         self._origin = origin
         self._now = now
+        self.sent = 0  # NOTIFYs
         self._hops = b"\r\nMax-Forwards: %d\r\n" % core.settings.max_forwards
 
     def send(self, dialog: Dialog, state: bytes, content: Content, user: Watching) -> Flight:
         """Send a NOTIFY with a Subscription-State; ``user`` may hear of it before this returns."""
         dialog.cseq += 1
+        self.sent += 1
         way = dialog.way
         if way is None or not self._is_good(way):
             way = dialog.way = self._kept(dialog)
