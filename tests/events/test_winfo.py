@@ -537,6 +537,18 @@ class LimitTest(WinfoCase):
         self.host = Host(winfo_watchers=2)
         self.winfo = WatcherInformation(self.package, self.host)
 
+    def test_so_many_fit_a_datagram(self) -> None:
+        """Else whoever has many watchers, and came by UDP, would never be told of any."""
+        self.host = Host()
+        self.winfo = WatcherInformation(self.package, self.host)
+        for number in range(1000):
+            who = known(
+                b"%d.with.quite-a-long-name@some.domain.example.org" % number, b"A. Watcher"
+            )
+            self.watcher((PENDING, SUBSCRIBE), who=who)
+        document = etree.tostring(self.subscriber().read[0])
+        self.assertLess(len(document), 65_535 - 4_000)
+
     def test_the_rest_follows(self) -> None:
         for status in (ACTIVE, WAITING, ACTIVE, PENDING, ACTIVE):
             self.watcher((status, SUBSCRIBE))
