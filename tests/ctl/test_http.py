@@ -95,7 +95,7 @@ class MetricsTests(HttpCase):
         watcher = self.server.client("192.0.2.1")
         head = MESSAGE.replace("MESSAGE", "SUBSCRIBE").replace(
             "Content-Length",
-            "Event: presence\n    Contact: <sip:alice@192.0.2.1>\n    Expires: 600\n    Content-Length",
+            "Event: presence\nContact: <sip:alice@192.0.2.1>\nExpires: 600\nContent-Length",
         )
         watcher.send(head.format(number=1, method="SUBSCRIBE"))
         watcher.answer(200)
