@@ -136,8 +136,8 @@ class Subscribe:
         """
         if dialog.flow is not None:
             return sender.is_here
-        if not sender.is_authenticated:
-            return False
+        if not sender.is_authenticated or dialog.routes:
+            return False  # a Record-Route leads wherever it says
         target = parse_uri(dialog.target)
         identity = self._core.identity
         return identity.domain_of(target) is not None and identity.canonical(target) == sender.aor

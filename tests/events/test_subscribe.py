@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -23,11 +23,12 @@ class SubscribeCase(TableCase):
     """A server with a package, and a phone."""
 
     text = NEWS
+    accounts: ClassVar[dict[str, str]] = {}
 
     def setUp(self) -> None:
         factory = NewsFactory()
         install_also(self, [factory])
-        self.server = FakeServer(self.mktemp(), self.text)
+        self.server = FakeServer(self.mktemp(), self.text, self.accounts)
         self.news: News = factory.built
         self.notifier = self.server.node.notifier
         self.alice = Phone(self.server)
