@@ -182,8 +182,12 @@ class Node:
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
+        self._set_up([forwarder, *packages], [*filters, *handlers, *routers])
+
+    def _set_up(self, first: list[Any], last: list[Any]) -> None:
+        """Put what is started and stopped into its order: what others stand on comes first."""
         tables = (self.store, self.accounts, self.documents, self.location, self.composer)
-        parts = [*tables, forwarder, *packages, self.publications, *filters, *handlers, *routers]
+        parts = [*tables, *first, self.publications, self.notifier, *last]
         unique = {id(part): part for part in parts}.values()
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
 
@@ -193,7 +197,9 @@ class Node:
         self._origin = Origin(self.core)
         post = Post(self.core, self._origin, self.now)
         templates = {b"winfo": lambda base: WatcherInformation(base, self)}
-        self.notifier = Notifier(self, settings, Packages(templates), post, self._soon)
+        self.notifier = Notifier(
+            self, settings, Packages(templates), post, self._soon, self.network
+        )
         packages = self.notifier.packages
         self.publications = PublicationTable(self, self.notifier.changed, packages, self.network)
         self.notifier.published = self.publications.of

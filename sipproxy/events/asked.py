@@ -16,6 +16,11 @@ from sipproxy.sip.headers import Event, parse_event, parse_expires
 from sipproxy.sip.message import Request
 
 _HOUR = 3600
+# What is no part of what is asked for, and Content-Length, which the body has.
+_NOT_KEPT = frozenset(
+    (b"via", b"route", b"record-route", b"authorization", b"proxy-authorization")
+    + (b"content-length", b"max-forwards", b"user-agent", b"call-id", b"cseq")
+)
 _GENERIC = (b"id", b"max-rate", b"min-rate", b"adaptive-min-rate")  # of no package
 
 
@@ -25,10 +30,12 @@ class Asked:
     ``earlier`` are the terms that hold in the same dialog, if it is in one.
     ``seconds`` is the duration that is granted, ``accepted`` which of the body types are wanted,
     preferred first. ``likeness`` is the same for requests that ask for the same (RFC 3857 §4.7.1).
+    ``request`` is what the terms can be read from again, empty where there is no body.
     """
 
     __slots__ = (
-        *("accepted", "condition", "event", "has_body", "likeness", "rates", "seconds", "terms"),
+        *("accepted", "condition", "event", "has_body", "likeness", "rates", "request"),
+        *("seconds", "terms"),
     )
 
     def __init__(
@@ -52,7 +59,18 @@ class Asked:
         if self.has_body:
             refuse_encoding(request)
         self.terms: Any = package.terms(request, resource, earlier) if self.has_body else None
+        self.request = _kept(request) if self.has_body else ()
         self.likeness = _likeness(request, event)
+
+
+def _kept(request: Request) -> tuple[Any, ...]:
+    """Return the Request-URI, what the head says of more than the way here, and the body."""
+    fields = [
+        (name, request.line_value(place))
+        for place, name in enumerate(request.names)
+        if name not in _NOT_KEPT
+    ]
+    return request.raw_uri, tuple(fields), request.body
 
 
 def read_event(request: Request) -> Event | None:

@@ -53,6 +53,11 @@ class Condition:
         """Whether it may yet be true."""
         return self._tag is not None
 
+    @property
+    def tag(self) -> bytes | None:
+        """The entity-tag that the watcher has, or ``*``; None where it is none any more."""
+        return self._tag
+
     def holds(self, current: bytes) -> bool:
         """Tell whether the condition is true, octet for octet; ``*`` always is (§6.2, §6.3)."""
         if self._tag not in (None, ANY, current):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, NamedTuple
 
 from sipproxy.events.asked import named
 from sipproxy.proxy.secure import is_secure, is_sips
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 MARK = b"s-"  # begins the user part of our Contact
 _LONGEST = 2048  # bytes of a Contact
+
+
+class Turn(NamedTuple):
+    """What a target refresh request changes of a dialog; ``target`` is empty for nothing more."""
+
+    remote_cseq: int
+    target: bytes = b""
+    flow: Flow | None = None
 
 
 class Dialog:
@@ -59,7 +68,7 @@ class Dialog:
         self.is_proven = False
         self.way: Way | None = None
         self.target = b""
-        self._turn(request, contact.uri, flow, identity)
+        self._turn(self._turned(request, contact.uri, flow, identity))
 
     def open(self) -> None:
         """Begin to rely on the flow: a connection with a dialog is not idle."""
@@ -76,31 +85,50 @@ class Dialog:
         """Tell whether an Event means the subscription of this dialog (RFC 6665 §8.2.1)."""
         return named(event) == dict(self.fields)[b"Event"]
 
-    def refresh(self, request: Request, flow: Flow, identity: Identity) -> None:
-        """Take the remote target and the flow of a target refresh request (§12.2.2).
+    def turned(self, request: Request, flow: Flow, identity: Identity) -> Turn:
+        """Return the remote target and the flow of a target refresh request (§12.2.2).
 
         Raises `SipError` 400.
         """
         contact = _contact(request)
-        if contact is not None:
+        if contact is None:
+            return Turn(request.cseq.number)
+        return self._turned(request, contact.uri, flow, identity)
+
+    def take(self, turn: Turn) -> None:
+        """Follow a target refresh request."""
+        self.remote_cseq = turn.remote_cseq
+        if turn.target:
             self.close()
-            self._turn(request, contact.uri, flow, identity)
+            self._turn(turn)
             self.open()
 
-    def retarget(self, response: Response) -> None:
-        """Take the remote target of a 2xx, where it has one that can be read (§12.2.1.2)."""
+    def after(self, turn: Turn) -> Dialog:
+        """Return what this would be; it relies on no flow."""
+        twin = copy.copy(self)
+        twin.remote_cseq = turn.remote_cseq
+        if turn.target:
+            twin._turn(turn)
+        return twin
+
+    def retarget(self, response: Response) -> bool:
+        """Take the remote target of a 2xx, where it has one that can be read (§12.2.1.2).
+
+        Tells whether it is another.
+        """
         try:
             contact = _contact(response)
             if contact is None or request_form(contact.uri) == self.target:
-                return
+                return False
         except SipError:
-            return
+            return False
         self.target = request_form(contact.uri)
         self.way = None
         if is_sips(self.target) and not is_secure(self.flow):
             self.close()
             self.flow = None  # the target may be reached by TLS, and by nothing less
         self.is_proven = self.is_proven and self.flow is not None
+        return True
 
     def by_connection(self) -> bool:
         """Have the last request go by TCP, and by nothing else; False where routes say how."""
@@ -112,14 +140,17 @@ class Dialog:
             self.target += b";transport=tcp"
         return is_sips(self.target) or parse_uri(self.target).params[b"transport"] != b"udp"
 
-    def _turn(self, request: Request, target: Uri, flow: Flow, identity: Identity) -> None:
-        form, before = request_form(target), (_place(self.flow), self.target)
+    def _turned(self, request: Request, target: Uri, flow: Flow, identity: Identity) -> Turn:
+        form = request_form(target)
         by_flow = not self.routes and is_by_flow(request, target, flow, identity)
         if is_sips(form) and not is_secure(flow):
             by_flow = False
-        self.flow = flow if by_flow else None
-        self.target = form
-        self.is_proven = self.is_proven and before == (_place(self.flow), form)
+        return Turn(request.cseq.number, form, flow if by_flow else None)
+
+    def _turn(self, turn: Turn) -> None:
+        before = _place(self.flow), self.target
+        self.flow, self.target = turn.flow, turn.target
+        self.is_proven = self.is_proven and before == (_place(self.flow), self.target)
         self.way = None
         self.is_lost = False
 
@@ -134,11 +165,15 @@ class Dialog:
         A Contact at the address that the connection came from can be connected to, or a name be
         looked up; any other address is one behind a NAT, and another's here.
         """
-        flow, self.flow, self.way = self.flow, None, None
-        if flow is not None:
-            host = parse_uri(self.target).host.strip(b"[]")
-            is_address = b":" in host or host.replace(b".", b"").isdigit()
-            self.is_lost = is_address and host != flow.host
+        if self.flow is not None:
+            self.lose(self.flow.host)
+
+    def lose(self, address: bytes) -> None:
+        """The flow to an address has ended, or did with the process before."""
+        self.flow = self.way = None
+        host = parse_uri(self.target).host.strip(b"[]")
+        is_address = b":" in host or host.replace(b".", b"").isdigit()
+        self.is_lost = is_address and host != address
 
     @property
     def size(self) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from twisted.application.service import Service
 from zope.interface import implementer
 
+from sipproxy.events.archive import Archive, Recovery
 from sipproxy.events.content import Content, Contents
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.packages import Packages
@@ -26,6 +28,9 @@ from sipproxy.interfaces.events import (
     Publication,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from sipproxy.registrar.records import Flows
 
 SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 SHARE = 10  # of them those of one resource, before it is another's turn
@@ -64,11 +69,12 @@ class Resource:
 
 
 @implementer(INotifier)
-class Notifier:
+class Notifier(Service):
     """Keeps the subscriptions, and tells watchers what has changed.
 
-    ``soon`` calls a function in the next turn of the reactor: there each resource that has changed
-    is composed once, and its watchers are told, so many in each turn.
+    When it starts it takes up those that the host's store has. ``flows`` knows flows by names that
+    outlive the process. ``soon`` calls a function in the next turn of the reactor: there each
+    resource that has changed is composed once, and its watchers are told, so many in each turn.
     """
 
     def __init__(
@@ -78,12 +84,15 @@ class Notifier:
         packages: Packages,
         post: Post,
         soon: Callable[[Callable[[], None]], Any],
+        flows: Flows,
     ) -> None:
         self.host = host
         self.settings = settings
         self.packages = packages
         self.post = post
         self.census = Census(settings)
+        self.archive = Archive(host.store, flows)
+        self._recovery = Recovery(host, [])
         self.published: Callable[[bytes, bytes], Sequence[Publication]] = _nothing_published
         self._soon = soon
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
@@ -281,6 +290,7 @@ class Notifier:
             return
         del resource.subscriptions[subscription]
         self.census.leave(subscription)
+        self.archive.remove(subscription)
         if not resource.subscriptions:
             del self._resources[key]
             self._changed.pop(resource, None)
@@ -295,7 +305,7 @@ class Notifier:
         """Return a resource, which is kept only while somebody watches it."""
         return self._resources.get((package.name, aor)) or Resource(package, aor)
 
-    def enter(self, subscription: Subscription, resource: Resource) -> None:
+    def enter(self, subscription: Subscription) -> None:
         """Keep a new subscription; one that waits and asked for the same gives up.
 
         RFC 3857 §4.7.1: its watcher, package, parameters and filter are the same.
@@ -303,12 +313,37 @@ class Notifier:
         for known in self.census.unauthorized(subscription.watcher):
             if known.status == WAITING and _is_same(known, subscription):
                 known.give_up()
+        self._add(subscription)
+
+    def _add(self, subscription: Subscription) -> None:
+        resource, key = subscription.watched, (subscription.package, subscription.resource)
+        resource = self._resources.setdefault(key, resource)
+        subscription.join(resource)
         resource.subscriptions[subscription] = None
-        self._resources[resource.package.name, resource.aor] = resource
         if subscription.dialog is not None:
             self._dialogs[subscription.dialog.tag] = subscription
             subscription.dialog.open()
         self.census.enter(subscription)
+        self.archive.add(subscription)
+
+    # Life
+
+    def startService(self) -> None:
+        """Take up the subscriptions that the store has; their watchers are told in their turn."""
+        Service.startService(self)
+        found = self.archive.recall(self)
+        for subscription in found:
+            self._add(subscription)
+            if subscription.status in (PENDING, WAITING):
+                self.census.wait(subscription)
+        self._recovery = Recovery(self.host, found)
+        self._recovery.start()
+
+    def stopService(self) -> None:
+        """Have the store know what watchers know."""
+        Service.stopService(self)
+        self._recovery.stop()
+        self.archive.close()
 
 
 def _nothing_published(package: bytes, resource: bytes) -> Sequence[Publication]:

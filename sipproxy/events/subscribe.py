@@ -13,7 +13,8 @@ from sipproxy.events.notifier import Notifier
 from sipproxy.events.subscription import Subscription
 from sipproxy.events.watchers import watcher_of
 from sipproxy.interfaces import IRequestHandler, Sender, then
-from sipproxy.interfaces.events import BLOCK, CONFIRM, IEventPackage
+from sipproxy.interfaces.events import BLOCK, CONFIRM, IEventPackage, Verdict, Watcher
+from sipproxy.interfaces.turns import Turns
 from sipproxy.proxy.core import Core
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.gruu import is_gruu
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 SUPPORTED: frozenset[bytes] = frozenset()
 _TAG = 8  # random bytes
+_WAITING = 10  # requests of one dialog, while one before them is written; beyond: 503
 _own = re.compile(rb"%b[0-9a-f]{%d}" % (MARK, 2 * _TAG)).fullmatch
 
 
@@ -42,6 +44,7 @@ class Subscribe:
         self._core = core
         self._notifier = notifier
         self._packages = notifier.packages
+        self._turns = Turns(_WAITING)
         self._forwarded = frozenset(name.encode() for name in notifier.settings.forward)
 
     def claims(self, request: Request) -> bool:
@@ -68,15 +71,17 @@ class Subscribe:
         if event is None or package is None:  # §4.2.1.1; §4.2.3 for none
             raise SipError(489, headers=[(b"Allow-Events", self._packages.allow_events)])
         if request.to.tag is not None:
-            self._refresh(request, transaction, sender, event)
-            return None
+            return self._turns.take(
+                request.to.tag, lambda: self._refresh(request, transaction, sender, event)
+            )
         flow, resource = transaction.flow, self._resource(request)
 
-        def found(exists: bool) -> None:
+        def found(exists: bool) -> Any:
             if not exists:
                 raise SipError(404)
-            if flow is not None and not transaction.is_answered:
-                self._subscribe(request, transaction, sender, event, package, resource, flow)
+            if flow is None or transaction.is_answered:
+                return None
+            return self._subscribe(request, transaction, sender, event, package, resource, flow)
 
         return then(package.exists(resource), found)
 
@@ -99,35 +104,64 @@ class Subscribe:
         package: IEventPackage,
         aor: bytes,
         flow: Flow,
-    ) -> None:
-        """Make a subscription, without waiting: all of it or nothing."""
+    ) -> Any:
+        """Make a subscription, once it is safe: all of it or nothing."""
         notifier, watcher = self._notifier, watcher_of(request, sender)
         asked = Asked(request, event, package, aor, notifier.settings)
-        tag = self._core.random(_TAG).hex().encode()
-        dialog = Dialog(request, event, flow, tag, self._core.identity)
-        dialog.is_proven = self._is_own(dialog, sender)
-        if dialog.size > notifier.settings.dialog:
-            raise SipError(513)
-        verdict = package.authorize(aor, watcher)
-        if verdict.handling == BLOCK:
-            raise SipError(403)  # RFC 5025 §3.2.1
-        notifier.census.refuse_more(watcher, flow.host)
-        if verdict.handling == CONFIRM:
-            notifier.census.make_room(watcher)
+        dialog = self._dialog(request, sender, event, flow)
+        verdict = self._verdict(package, aor, watcher, flow)
         resource = notifier.resource(package, aor)
         subscription = Subscription(notifier, resource, dialog, watcher, verdict, flow.host)
         subscription.ask(asked)
-        is_fetch = not asked.seconds
-        if not is_fetch or verdict.handling == CONFIRM:
-            notifier.enter(subscription, resource)
+        if not asked.seconds and verdict.handling != CONFIRM:
+            self._accept(request, transaction, dialog, 0)
+            return subscription.fetched()
+        began = notifier.host.now()
+
+        def done() -> None:
+            if notifier.host.now() != began:
+                subscription.doubt()
+            self._begin(request, transaction, dialog, subscription, asked)
+
+        return notifier.archive.begin(subscription, done)
+
+    def _verdict(self, package: IEventPackage, aor: bytes, watcher: Watcher, flow: Flow) -> Verdict:
+        """Return what a watcher may have; raises `SipError` 403 where that is nothing, or full."""
+        verdict, census = package.authorize(aor, watcher), self._notifier.census
+        if verdict.handling == BLOCK:
+            raise SipError(403)  # RFC 5025 §3.2.1
+        census.refuse_more(watcher, flow.host)
+        if verdict.handling == CONFIRM:
+            census.make_room(watcher)
+        return verdict
+
+    def _dialog(self, request: Request, sender: Sender, event: Event, flow: Flow) -> Dialog:
+        tag = self._core.random(_TAG).hex().encode()
+        dialog = Dialog(request, event, flow, tag, self._core.identity)
+        dialog.is_proven = self._is_own(dialog, sender)
+        if dialog.size > self._notifier.settings.dialog:
+            raise SipError(513)
+        return dialog
+
+    def _begin(
+        self,
+        request: Request,
+        transaction: ServerTransaction,
+        dialog: Dialog,
+        subscription: Subscription,
+        asked: Asked,
+    ) -> None:
+        """Let a new subscription count, unless its SUBSCRIBE has been given up meanwhile."""
+        if transaction.is_answered:
+            self._notifier.archive.withdraw(subscription)
+            return
+        self._notifier.enter(subscription)
         self._accept(request, transaction, dialog, asked.seconds)
-        if not is_fetch:
+        if asked.seconds:
             subscription.begin()
             subscription.answer()
-        elif verdict.handling == CONFIRM:
-            subscription.wait()
         else:
-            subscription.fetched()
+            subscription.wait()
 
     def _is_own(self, dialog: Dialog, sender: Sender) -> bool:
         """Tell whether requests go by the flow that a challenge was answered by, or to a binding.
@@ -144,8 +178,8 @@ class Subscribe:
 
     def _refresh(
         self, request: Request, transaction: ServerTransaction, sender: Sender, event: Event
-    ) -> None:
-        """Change a subscription as its watcher asks, or end it."""
+    ) -> Any:
+        """Change a subscription as its watcher asks, or end it, once that is safe."""
         subscription = self._notifier.find(request.to.tag)
         dialog = None if subscription is None else subscription.dialog
         if subscription is None or dialog is None or not dialog.matches(request):
@@ -162,13 +196,21 @@ class Subscribe:
         flow, package = transaction.flow, subscription.described
         settings, earlier = self._notifier.settings, subscription.terms
         asked = Asked(request, event, package, subscription.resource, settings, earlier)
-        assert flow is not None
-        dialog.refresh(request, flow, self._core.identity)
-        subscription.ask(asked)
-        is_known = subscription.knows()
-        status = 204 if is_known else 200  # RFC 5839 §6.3
-        self._accept(request, transaction, dialog, asked.seconds, status)
-        subscription.answer(is_known)
+        if flow is None:
+            return None  # it is answered already, or given up
+        turn = dialog.turned(request, flow, self._core.identity)
+
+        def done() -> None:
+            if subscription.dialog is None:
+                raise SipError(481, "Subscription Does Not Exist")  # it has ended meanwhile
+            dialog.take(turn)
+            subscription.ask(asked)
+            is_known = subscription.knows()
+            status = 204 if is_known else 200  # RFC 5839 §6.3
+            self._accept(request, transaction, dialog, asked.seconds, status)
+            subscription.answer(is_known)
+
+        return self._notifier.archive.follow(subscription, asked, turn, done)
 
     def _accept(
         self,

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from sipproxy.events.asked import Asked
 from sipproxy.events.content import Content
 from sipproxy.events.dialog import Dialog
-from sipproxy.events.telling import (
-    ACTIVE,
-    NEVER,
-    PENDING,
-    TERMINATED,
-    WAITING,
-    Telling,
-)
+from sipproxy.events.telling import ACTIVE, NEVER, PENDING, TERMINATED, WAITING
 from sipproxy.events.way import Watching
+from sipproxy.events.wishing import Wishing
 from sipproxy.interfaces.events import (
     BLOCK,
     CONFIRM,
@@ -33,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @implementer(ISubscription)
-class Subscription(Telling):
+class Subscription(Wishing):
     """What one watcher wants to know of one resource.
 
     ::
@@ -45,32 +38,22 @@ class Subscription(Telling):
     An active one goes back to pending where the verdict does (RFC 5025 §3.2.1).
     """
 
-    __slots__ = (
-        *("_gives_up_at", "accepted", "began_at", "booked", "due", "event", "id", "is_confirmed"),
-        *("likeness", "media_type", "source", "terms", "watcher"),
-    )
+    __slots__ = ("booked", "due", "watcher")
 
     def __init__(
         self,
         notifier: Notifier,
         resource: Resource,
-        dialog: Dialog,
+        dialog: Dialog | None,
         watcher: Watcher,
         verdict: Verdict,
         source: bytes,
     ) -> None:
-        Telling.__init__(self, notifier, resource, dialog, verdict)
+        Wishing.__init__(self, notifier, resource, dialog, verdict)
         self.watcher = watcher
-        self.source = source  # the address that it came from
-        self.id = notifier.host.random(8).hex().encode()
-        self.began_at = self.expires_at
-        self.media_type = b""
-        self.terms: Any = None
-        self.likeness: bytes | None = None
+        self.source = source
         self.is_confirmed = bool(watcher.identity)
         self.due = self.booked = 0
-        self._gives_up_at = NEVER
-        self.event = b"subscribe"  # why it has the status that it has
 
     @property
     def package(self) -> bytes:
@@ -84,26 +67,22 @@ class Subscription(Telling):
         return self._resource.package
 
     @property
+    def watched(self) -> Resource:
+        """What is watched."""
+        return self._resource
+
+    @property
     def resource(self) -> bytes:
         """The canonical address-of-record that is watched."""
         return self._resource.aor
 
     # What the watcher asks
 
-    def ask(self, asked: Asked) -> None:
-        """Take what a SUBSCRIBE says; a filter stays until another comes (RFC 4660 §4.3)."""
-        known = self.media_type, self.terms
-        self.expires_at = self._notifier.host.now() + asked.seconds
-        self.accepted = asked.accepted
-        self.media_type = asked.accepted[0]
-        self._condition = asked.condition
-        self.agree(asked.rates)
-        if asked.has_body:
-            self.terms = asked.terms
-        if (self.media_type, self.terms) != known:
-            self._must = True  # what it would be told is another thing
-        if asked.has_body or self.likeness is None:
-            self.likeness = asked.likeness
+    def join(self, resource: Resource) -> None:
+        """Watch a resource that is kept, perhaps since this was made."""
+        if resource is not self._resource:
+            self._resource = resource
+            self._shown = -1
 
     def begin(self) -> None:
         """It has been entered."""
@@ -146,6 +125,7 @@ class Subscription(Telling):
         self._moved(WAITING, b"timeout")
         if not is_known:
             self._finish(PENDING, b"terminated;reason=timeout", shows_state=False)
+        self.keep()
         self.sleep(self._notifier.host.now())
 
     # What becomes of it
@@ -156,11 +136,13 @@ class Subscription(Telling):
             self._end(b"approved")
         else:
             self._moved(ACTIVE, b"approved")
+            self.keep()
             self._tell_all(self._notifier.host.now())
 
     def suspend(self) -> None:
         """Permission is asked for once more: no more is told (RFC 5025 §3.2.1)."""
         self._moved(PENDING, b"subscribe")
+        self.keep()
         self._tell_all(self._notifier.host.now())
 
     def expire(self, shows_state: bool = False, is_known: bool = False) -> None:
@@ -252,6 +234,10 @@ class Subscription(Telling):
         """The watcher has shown that it is there."""
         self._notifier.census.confirm(self)
 
+    def keep(self) -> None:
+        """Have the store know how it is now."""
+        self._notifier.archive.note(self)
+
     def farewell(self) -> Watching:
         """Return who hears what becomes of the last NOTIFY."""
         return NOBODY if self.is_confirmed else self._notifier.census.farewell(self)
@@ -272,7 +258,7 @@ class Subscription(Telling):
             first = min(first, self._earliest())
         elif self._flight is None:
             first = min(first, self._latest())
-        self._notifier.host.wake(self, first - now)
+        self._notifier.host.wake(self, max(first - now, 0.0))
 
     def woken(self) -> None:
         """Something is due."""

@@ -40,15 +40,16 @@ class Telling:
     __slots__ = (
         *("_condition", "_flight", "_full_after", "_is_behind", "_judged", "_must", "_notifier"),
         *("_pace", "_ready", "_resource", "_shown", "_told", "_told_at", "dialog", "expires_at"),
-        *("memory", "sent", "status", "verdict"),
+        *("memory", "reserved", "sent", "status", "verdict"),
     )
 
     def __init__(
-        self, notifier: Notifier, resource: Resource, dialog: Dialog, verdict: Verdict
+        self, notifier: Notifier, resource: Resource, dialog: Dialog | None, verdict: Verdict
     ) -> None:
         self._notifier = notifier
         self._resource = resource
-        self.dialog: Dialog | None = dialog  # None: it waits, or is over
+        self.dialog = dialog  # None: it waits, or is over
+        self.reserved = 0  # beyond this CSeq it has to be written again
         self.verdict = verdict
         self.status = PENDING if verdict.handling == CONFIRM else ACTIVE
         self.expires_at = notifier.host.now()
@@ -85,6 +86,26 @@ class Telling:
         """When what has changed may be told; None where there is nothing to tell."""
         return self._earliest() if self.has_news and self.dialog is not None else None
 
+    @property
+    def acknowledged(self) -> bytes:
+        """The entity-tag that the watcher is known to have, empty where that is not known."""
+        is_unknown = self._flight is not None or self._is_behind or self._must
+        return b"" if is_unknown or self.dialog is None else self._told
+
+    @property
+    def wanted_rates(self) -> Rates:
+        """The rates that the watcher wants."""
+        return NONE if self._pace is None else self._pace.wanted
+
+    def recover(self, told: bytes) -> None:
+        """Have it told after a restart what it does not know, once it is woken."""
+        self._told = told
+        dialog = self.dialog
+        if dialog is None or dialog.is_lost:
+            self._shown = self._resource.version
+        else:
+            self._shown, self._must = -1, not told
+
     # What the states do
 
     def judge(self) -> None:
@@ -109,6 +130,10 @@ class Telling:
 
     def confirm(self) -> None:
         """The watcher has shown that it is there."""
+        raise NotImplementedError
+
+    def keep(self) -> None:
+        """Have the store know how it is now."""
         raise NotImplementedError
 
     def farewell(self) -> Watching:
@@ -254,6 +279,8 @@ class Telling:
         finally:
             if self._flight is _LEAVING:  # nothing was heard of it yet
                 self._flight = flight
+        if dialog.cseq > self.reserved:
+            self.keep()
 
     def _state(self, now: float) -> bytes:
         """Return Subscription-State with the time that is left (§4.2.2)."""
@@ -328,8 +355,9 @@ class Telling:
     def _accepted(self, response: Response) -> None:
         self.confirm()
         names = response.names
-        if b"contact" in names and self.dialog is not None:
-            self.dialog.retarget(response)
+        dialog = self.dialog
+        if b"contact" in names and dialog is not None and dialog.retarget(response):
+            self.keep()
         if b"event" in names and self._pace is not None:
             package = self._resource.package.name
             rates = answered_rates(response, package, self._pace.wanted)

@@ -352,6 +352,8 @@ class IStore(Interface):
         it is not: then whoever changed it has to put back what there was.
         """
 
+    starts = Attribute("int: how often it was started, this time counted.")
+
     def date(moment: float) -> float:
         """Return a moment of `IHost.now` as a number that means the same after a restart."""
 

@@ -44,9 +44,13 @@ class Ledger:
 
         def apply() -> Any:
             self._decided(key)
-            result = done()
-            self._catch_up(key)
-            return result
+            try:
+                return done()
+            except BaseException:
+                self._missed.add(key)  # it is not what was written
+                raise
+            finally:
+                self._catch_up(key)
 
         def put_back() -> None:
             self._decided(key)

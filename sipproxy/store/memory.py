@@ -19,6 +19,7 @@ class MemoryStore:
 
     def __init__(self, offset: float = 0.0) -> None:
         self._offset = offset
+        self.starts = 1
         self._kinds: dict[str, dict[bytes, Any]] = {}
 
     def load(self, kind: str) -> Iterable[tuple[bytes, Any]]:

@@ -24,7 +24,7 @@ from sipproxy.store.worker import Worker, Works
 
 RETRY = 1.0  # seconds after which what could not be written is tried again
 
-_CALENDAR = ("store", b"calendar")  # kind and key
+_CALENDAR, _STARTS = ("store", b"calendar"), ("store", b"starts")  # kind and key
 
 Changes = dict[tuple[str, bytes], bytes | None]
 _encode = msgspec.msgpack.Encoder().encode
@@ -65,6 +65,7 @@ class SqliteStore(Service):
         self._told: list[Deferred[None]] | None = None  # by the transaction that is under way
         self._call: Any = None
         self._is_closed = False
+        self.starts = 0
         self.is_failing = False
         self._log = Logger(namespace="sipproxy.store")
         with closing(connect(self._path)) as database:
@@ -151,8 +152,7 @@ class SqliteStore(Service):
         self._cancel()
         changes, self._changes = self._changes, {}
         self._told, self._waiting = self._waiting, []
-        leaf = _encode(self._calendar.leaf(self._reactor.seconds(), self._wall()))
-        written = self.worker(self._transact, changes, leaf)
+        written = self.worker(self._transact, changes, self._leaf())
         written.addCallbacks(self._written, self._not_written, errbackArgs=(changes,))
         written.addErrback(self._bug)
 
@@ -214,7 +214,24 @@ class SqliteStore(Service):
         # A commit has to outlive a power cut only where somebody was promised that it does.
         level = "FULL" if self._settings.durable else "NORMAL"
         self._database.execute(f"PRAGMA synchronous={level}")
+        self.starts = self._counted()
         self.worker.start()
+
+    def _counted(self) -> int:
+        """Count this start, which is on disk before anything that relies on it happens."""
+        known = dict(_rows(self._database, _STARTS[0])).get(_STARTS[1])
+        starts = 1 + (int(_decode(known)) if known else 0)
+        self._changes[_STARTS] = _encode(starts)
+        try:
+            self._transact(self._changes, self._leaf())
+        except sqlite3.Error as error:  # a disk that is full keeps nobody from serving
+            self._log.error("{problem}", problem=explained(error, self._path))
+        else:
+            self._changes.clear()
+        return starts
+
+    def _leaf(self) -> bytes:
+        return _encode(self._calendar.leaf(self._reactor.seconds(), self._wall()))
 
     def stopService(self) -> Deferred[None]:
         """Write what is left, and close the file."""
