@@ -55,13 +55,16 @@ class Archive:
 
     def begin(self, subscription: Subscription, done: Callable[[], Any]) -> Any:
         """Write a new one, which ``done`` will have added; see `Ledger.change`."""
-        return self._ledger.change(subscription.id, self._record(subscription), done)
+        return self._ledger.change(subscription.id, lambda: self._record(subscription), done)
 
     def follow(
         self, subscription: Subscription, asked: Asked, turn: Turn, done: Callable[[], Any]
     ) -> Any:
         """Write it as it will be when ``done`` has followed a SUBSCRIBE; see `Ledger.change`."""
-        record = self._record(subscription, asked, turn) if asked.seconds else None
+
+        def record() -> Any:
+            return self._record(subscription, asked, turn) if asked.seconds else None
+
         return self._ledger.change(subscription.id, record, done)
 
     def _current(self, key: bytes) -> Any:

@@ -155,8 +155,8 @@ class PublicationTable(Service):
                 self._changed(package, resource)
             return tag
 
-        record = self._kept(package, kept)
-        return self._ledger.change(_key(package, resource), record, apply)
+        key = _key(package, resource)
+        return self._ledger.change(key, lambda: self._kept(package, kept), apply)
 
     def sweep(self, record: _Record) -> None:
         """Take out what has expired, as if it had been removed (§6 step 5)."""

@@ -342,6 +342,13 @@ class IStore(Interface):
     def remove(kind: str, key: bytes) -> Any:
         """Forget a value."""
 
+    def later(kind: str, key: bytes, current: Callable[[bytes], Any]) -> None:
+        """Keep what ``current`` returns of the key when it is written, or forget it for None.
+
+        Of many changes to a key the latest alone is made into a value, and none where nothing
+        survives.
+        """
+
     def commit() -> Any:
         """Return when all that was put and removed is safe."""
 
@@ -352,6 +359,7 @@ class IStore(Interface):
         it is not: then whoever changed it has to put back what there was.
         """
 
+    is_durable = Attribute("bool: whether `promised` is to be waited for.")
     starts = Attribute("int: how often it was started, this time counted.")
 
     def date(moment: float) -> float:

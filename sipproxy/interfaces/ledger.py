@@ -31,15 +31,19 @@ class Ledger:
         if key in self._tentative:
             self._missed.add(key)  # else what is tentative would be lost
         else:
-            self._write(key, self._current(key))
+            self._store.later(self._kind, key, self._current)
 
-    def change(self, key: bytes, record: Any, done: Callable[[], Any]) -> Any:
+    def change(self, key: bytes, record: Callable[[], Any], done: Callable[[], Any]) -> Any:
         """Write the record, None for none, that is to be the table's once ``done`` was called.
 
         Returns what that returns, at once, or a Deferred where the change has to be safe first. It
         fails with `sipproxy.sip.errors.SipError` 500 where it cannot be: then nothing has changed.
         """
-        self._write(key, record)
+        if not self._store.is_durable:
+            result = done()
+            self.note(key)
+            return result
+        self._write(key, record())
         self._tentative[key] += 1
 
         def apply() -> Any:

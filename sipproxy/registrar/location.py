@@ -100,8 +100,9 @@ class LocationTable(Service):
         Where that has to be safe first, returns a Deferred, which fails with `SipError` 500 where
         it cannot be: then the bindings are what they were (§10.3 step 7).
         """
-        kept = self._kept(bindings)
-        return self._ledger.change(aor, kept, lambda: self._put(aor, bindings, ending))
+        return self._ledger.change(
+            aor, lambda: self._kept(bindings), lambda: self._put(aor, bindings, ending)
+        )
 
     def _put(self, aor: bytes, bindings: Sequence[Binding], ending: Ending) -> None:
         record = self._records.get(aor)

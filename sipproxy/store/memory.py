@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zope.interface import implementer
@@ -20,6 +20,7 @@ class MemoryStore:
     def __init__(self, offset: float = 0.0) -> None:
         self._offset = offset
         self.starts = 1
+        self.is_durable = False
         self._kinds: dict[str, dict[bytes, Any]] = {}
 
     def load(self, kind: str) -> Iterable[tuple[bytes, Any]]:
@@ -33,6 +34,9 @@ class MemoryStore:
     def remove(self, kind: str, key: bytes) -> None:
         """Forget a value."""
         self._kinds.get(kind, {}).pop(key, None)
+
+    def later(self, kind: str, key: bytes, current: Callable[[bytes], Any]) -> None:
+        """Nothing is ever written."""
 
     def commit(self) -> None:
         """Nothing to wait for."""
