@@ -10,7 +10,7 @@ import msgspec
 from sipproxy.events.asked import Asked
 from sipproxy.events.dialog import Dialog, Turn
 from sipproxy.events.subscription import Subscription
-from sipproxy.events.telling import ACTIVE, NEVER
+from sipproxy.events.telling import ACTIVE
 from sipproxy.events.wishing import Past
 from sipproxy.interfaces.events import CONFIRM, Verdict, Watcher
 from sipproxy.sip.errors import SipError
@@ -79,7 +79,7 @@ def kept_record(
     told: bytes = b"",
 ) -> Any:
     """Return what is kept of a subscription, as it is or as it will be after a SUBSCRIBE."""
-    past, watcher = subscription.past(asked), subscription.watcher
+    past, watcher = subscription.past(store.date, asked), subscription.watcher
     dialog = subscription.dialog
     if dialog is not None and turn is not None:
         dialog = dialog.after(turn)
@@ -90,11 +90,7 @@ def kept_record(
         subscription.resource,
         _Watcher(watcher.aor, watcher.identity, watcher.display, watcher.also, watcher.is_private),
         None if dialog is None else _kept_dialog(dialog, flows),
-        past._replace(
-            began_at=store.date(past.began_at),
-            expires_at=store.date(past.expires_at),
-            gives_up_at=store.date(past.gives_up_at),
-        ),
+        past,
         told,
     )
 
@@ -145,14 +141,8 @@ def _subscription(kept: _Record, notifier: Notifier, store: IStore, flows: Flows
     resource = notifier.resource(package, kept.resource)
     subscription = Subscription(notifier, resource, dialog, watcher, Verdict(CONFIRM), past.source)
     is_known = bool(kept.told) and store.starts == kept.start + 1
-    moments = past._replace(
-        began_at=store.moment(past.began_at),
-        expires_at=store.moment(past.expires_at),
-        gives_up_at=NEVER if math.isinf(past.gives_up_at) else store.moment(past.gives_up_at),
-        sent=past.sent + jump,
-        accepted=accepted,
-    )
-    subscription.resume(moments, kept.told if is_known else b"")
+    past = msgspec.structs.replace(past, accepted=accepted)
+    subscription.resume(past, store.moment, jump, kept.told if is_known else b"")
     subscription.verdict = verdict = notifier.verdict(resource, subscription)
     if (past.status == ACTIVE) != (verdict.handling > CONFIRM):
         subscription.doubt()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from sipproxy.events.asked import Asked
 from sipproxy.events.conditions import ANY, Condition
@@ -20,8 +23,8 @@ _MOST_REQUESTS, _MOST_BYTES = 10, 32768  # that are kept of one dialog, for the 
 _Request = tuple[bytes, tuple[tuple[bytes, bytes], ...], bytes]
 
 
-class Past(NamedTuple):
-    """What a subscription has come to, but for its dialog; times are moments.
+class Past(msgspec.Struct, array_like=True, frozen=True):
+    """What a subscription has come to, but for its dialog, as it is kept; times are dates.
 
     ``requests`` are those that its terms came of, None where they are too many. ``condition`` is
     the entity-tag of RFC 5839, ``rates`` those that the watcher wants (RFC 6446).
@@ -98,38 +101,47 @@ class Wishing(Telling):
         """Have the verdict asked for again before anything is told."""
         self._judged = -1
 
-    def past(self, asked: Asked | None = None) -> Past:
+    def past(self, date: Callable[[float], float], asked: Asked | None = None) -> Past:
         """Return what this has come to, or will have when it follows a SUBSCRIBE."""
-        condition, rates = self._condition, self.wanted_rates
-        expires_at, likeness = self.expires_at, self.likeness
+        condition, rates, accepted = self._condition, self.wanted_rates, self.accepted
+        expires_at, likeness, requests = self.expires_at, self.likeness, self.requests
         if asked is not None:
-            condition, rates = asked.condition, asked.rates
+            condition, rates, accepted = asked.condition, asked.rates, asked.accepted
             expires_at = self._notifier.host.now() + asked.seconds
             likeness = asked.likeness if asked.has_body else likeness
+            requests = self._requests(asked)
         return Past(
-            *(self.id, self.source, self.status, self.event, self.began_at, expires_at),
-            *(self._gives_up_at, self.sent),
-            self.accepted if asked is None else asked.accepted,
+            self.id,
+            self.source,
+            self.status,
+            self.event,
+            date(self.began_at),
+            date(expires_at),
+            date(self._gives_up_at),
+            self.sent,
+            accepted,
             likeness,
-            self.requests if asked is None else self._requests(asked),
+            requests,
             None if condition is None else condition.tag,
             rates,
             self.is_confirmed,
         )
 
-    def resume(self, past: Past, told: bytes) -> None:
+    def resume(self, past: Past, moment: Callable[[float], float], jump: int, told: bytes) -> None:
         """Be what there was; ``told`` is the entity-tag that the watcher has, if that is known.
 
-        Whoever cannot be reached is told nothing until it asks again, or there are news.
+        ``jump`` is how many bodies may have been sent since it was written. Whoever cannot be
+        reached is told nothing until it asks again, or there are news.
         """
         self.id, self.status, self.event = past.id, past.status, past.event
-        self.began_at, self.expires_at = past.began_at, past.expires_at
-        self.sent, self.likeness, self.requests = past.sent, past.likeness, past.requests
+        self.began_at, self.expires_at = moment(past.began_at), moment(past.expires_at)
+        self.sent = past.sent + jump
+        self.likeness, self.requests = past.likeness, past.requests
         self.accepted, self.media_type = past.accepted, past.accepted[0]
         self.is_confirmed = past.is_confirmed
         if self.status != ACTIVE:
             latest = self._notifier.host.now() + self._notifier.settings.waiting
-            self._gives_up_at = min(past.gives_up_at, latest)
+            self._gives_up_at = min(moment(past.gives_up_at), latest)
         if past.condition is not None and (told or past.condition == ANY):
             self._condition = Condition(past.condition)
         self.agree(Rates(*past.rates))

@@ -12,7 +12,8 @@ from sipproxy.interfaces import IStore, once_safe
 class Ledger:
     """The records of a table, by key, of one kind.
 
-    ``current`` returns the record of a key as the table has it now, None for none.
+    ``current`` returns the record of a key as the table has it now, None for none. Where the store
+    does not outlive the process nothing is written.
     """
 
     def __init__(self, store: IStore, kind: str, current: Callable[[bytes], Any]) -> None:
@@ -36,13 +37,15 @@ class Ledger:
     def change(self, key: bytes, record: Callable[[], Any], done: Callable[[], Any]) -> Any:
         """Write the record, None for none, that is to be the table's once ``done`` was called.
 
-        Returns what that returns, at once, or a Deferred where the change has to be safe first. It
-        fails with `sipproxy.sip.errors.SipError` 500 where it cannot be: then nothing has changed.
+        ``record`` makes it. Returns what ``done`` does, at once, or a Deferred where the change has
+        to be safe first. It fails with `sipproxy.sip.errors.SipError` 500 where it cannot be: then
+        nothing has changed.
         """
         if not self._store.is_durable:
-            result = done()
-            self.note(key)
-            return result
+            try:
+                return done()
+            finally:
+                self.note(key)
         self._write(key, record())
         self._tentative[key] += 1
 

@@ -171,12 +171,12 @@ class RefreshTest(DurableCase):
         """It is what it was before, but for the CSeq that a refused request has, too."""
         self.subscribed()
         (one,) = self.notifier.subscriptions(b"news", BOB)
-        before = one.past(), one.dialog.target
+        before = one.past(float), one.dialog.target
         self.store._database.execute("PRAGMA query_only = 1")
         self.send(expires, Contact="<sip:elsewhere@192.0.2.1>")
         self.settle()
         self.assertEqual((self.answers(), self.alice.notified), ([500], []))
-        self.assertEqual((one.past(), one.dialog.target), before)
+        self.assertEqual((one.past(float), one.dialog.target), before)
         self.store._database.execute("PRAGMA query_only = 0")
         self.make_room()
         ((_, record),) = self.store.load(KIND)
