@@ -85,6 +85,8 @@ def privacy(message: Message) -> frozenset[bytes]:
 
     ``id``: the identity is to stay among those who are trusted; ``none``: it is to be told to all.
     """
+    if b"privacy" not in message.names:
+        return frozenset()
     values = (part for value in message.values(b"privacy") for part in value.split(b";"))
     return frozenset(part.strip().lower() for part in values)
 

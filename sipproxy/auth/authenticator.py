@@ -69,6 +69,20 @@ class Authenticator:
         asked = _Asked(request, realm, status, source)
         return self._try(islice(usable, _TRIES), asked, None)
 
+    def is_heard_at(self, request: Request, realm: bytes, status: int, source: bytes) -> bool:
+        """Tell whether a request has a nonce of ours that was sent where it seems to come from.
+
+        Over UDP a source is easily forged, also by who knows a password; a nonce that was sent to
+        another address shows nothing.
+        """
+        usable = self._own_credentials(request, _CREDENTIALS[status], realm)
+        nonces = (params[b"nonce"] for params, _ in islice(usable, _TRIES))
+        now = self._now()
+        return any(
+            self._nonces.judge(nonce, realm, now) != FORGED and self._nonces.is_for(nonce, source)
+            for nonce in nonces
+        )
+
     def _own_credentials(
         self, request: Request, header: bytes, realm: bytes
     ) -> Iterator[tuple[Params, str]]:
@@ -151,7 +165,8 @@ class Authenticator:
         )
 
     def _challenge(self, asked: _Asked, stale: bool = False) -> SipError:
-        nonce = self._nonces.make(asked.realm, self._now(), self._random(8))
+        salt = self._nonces.salt(self._random(4), asked.source)
+        nonce = self._nonces.make(asked.realm, self._now(), salt)
         values = challenges(asked.realm, nonce, self._algorithms, stale)
         return SipError(asked.status, headers=[(_CHALLENGE[asked.status], v) for v in values])
 

@@ -27,6 +27,7 @@ class NodeCollector(Collector):
         """Return every metric as it is now."""
         yield from self._server()
         yield from self._traffic()
+        yield from self._presence()
         yield from self._pressure()
         yield from self._names()
         yield from self._store()
@@ -51,6 +52,16 @@ class NodeCollector(Collector):
         text = "Transactions in memory, lingering ones too."
         kinds = {("server",): layer.servers, ("client",): len(layer) - layer.servers}
         yield _gauges("sipproxy_transactions", text, ("side",), kinds)
+
+    def _presence(self) -> Iterator[Metric]:
+        node = self._node
+        text = "Subscriptions to our users, waiting ones too."
+        population = node.notifier.census.population
+        counts = {(p.decode(), s.decode()): count for (p, s), count in population.items()}
+        yield _gauges("sipproxy_subscriptions", text, ("package", "status"), counts)
+        yield _counter("sipproxy_notifications", "NOTIFYs sent.", node.notifier.post.sent)
+        text = "Users and packages of whom something is published."
+        yield _gauge("sipproxy_publications", text, len(node.publications))
 
     def _pressure(self) -> Iterator[Metric]:
         node = self._node

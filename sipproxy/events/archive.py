@@ -81,8 +81,6 @@ class Archive:
 
     def close(self) -> None:
         """Write what each watcher has been told: after the next start only news are."""
-        if not self._store.is_lasting:
-            return
         for key, subscription in self._known.items():
             told = subscription.acknowledged
             if told:

@@ -8,6 +8,7 @@ from typing import Any
 from sipproxy.events.conditions import asked_condition
 from sipproxy.events.rates import parse_rates
 from sipproxy.events.settings import Events
+from sipproxy.events.terms import refuse_encoding
 from sipproxy.interfaces.events import IEventPackage
 from sipproxy.sip.accept import accepted
 from sipproxy.sip.errors import SipError
@@ -55,6 +56,8 @@ class Asked:
         has_condition = b"suppress-if-match" in request.names
         self.condition = asked_condition(request) if has_condition else None
         self.has_body = bool(request.body)
+        if self.has_body:
+            refuse_encoding(request)
         self.terms: Any = package.terms(request, resource, earlier) if self.has_body else None
         self.request = _kept(request) if self.has_body else ()
         self.likeness = _likeness(request, event)

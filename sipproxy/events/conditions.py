@@ -49,6 +49,11 @@ class Condition:
         self._tag = tag
 
     @property
+    def is_set(self) -> bool:
+        """Whether it may yet be true."""
+        return self._tag is not None
+
+    @property
     def tag(self) -> bytes | None:
         """The entity-tag that the watcher has, or ``*``; None where it is none any more."""
         return self._tag

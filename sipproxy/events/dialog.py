@@ -35,14 +35,16 @@ class Dialog:
     """What both sides know of each other, as the UAS has it (§12.1.1).
 
     ``tag`` is ours. ``flow`` is how the subscriber came, where requests have to go that way; else
-    they go to ``target`` past ``routes``. ``way`` is how they went last, with all that is the same
-    in each. ``is_proven``: a request of ours was answered there. Raises `SipError` 400 for a
+    they go to ``target`` past ``routes``; ``lines`` are those that each has. ``way`` is how they
+    went last. ``is_proven``: a request of ours was answered there. Raises `SipError` 400 for a
     request that makes no dialog.
+
+    There may be very many, so what the lines say is not kept a second time.
     """
 
     __slots__ = (
-        *("call_id", "contact", "cseq", "event", "flow", "is_lost", "is_proven", "local"),
-        *("remote", "remote_cseq", "remote_tag", "routes", "tag", "target", "way"),
+        *("cseq", "flow", "is_lost", "is_proven", "lines", "remote_cseq", "routes", "tag"),
+        *("target", "way"),
     )
 
     def __init__(
@@ -52,16 +54,15 @@ class Dialog:
         if contact is None:
             raise malformed("Contact")
         self.tag = tag
-        self.call_id = request.call_id
-        self.remote_tag = request.from_.tag
         self.remote_cseq = request.cseq.number
         self.cseq = 0
-        self.event = named(event)
-        self.local = b"%b;tag=%b" % (request.value(b"to") or b"", tag)
-        self.remote = request.value(b"from") or b""
         self.routes = tuple(_routes(request))
         nearest = parse_name_addr(self.routes[0]) if self.routes else contact
-        self.contact = local_target(request, nearest.raw_uri, flow, tag)
+        our = local_target(request, nearest.raw_uri, flow, tag)
+        self.lines = b"From: %b;tag=%b\r\nTo: %b\r\nCall-ID: %b\r\nContact: %b\r\nEvent: %b\r\n" % (
+            *(request.value(b"to") or b"", tag, request.value(b"from") or b"", request.call_id),
+            *(our, named(event)),
+        )
         self.flow: Flow | None = None
         self.is_lost = False  # its flow has closed, and there is no other way
         self.is_proven = False
@@ -76,11 +77,13 @@ class Dialog:
 
     def matches(self, request: Request) -> bool:
         """Tell whether a request with our tag is of this dialog (§12.2.2)."""
-        return request.call_id == self.call_id and request.from_.tag == self.remote_tag
+        known = dict(self.fields)
+        remote_tag = parse_name_addr(known[b"To"]).tag
+        return request.call_id == known[b"Call-ID"] and request.from_.tag == remote_tag
 
     def is_about(self, event: Event) -> bool:
         """Tell whether an Event means the subscription of this dialog (RFC 6665 §8.2.1)."""
-        return named(event) == self.event
+        return named(event) == dict(self.fields)[b"Event"]
 
     def turned(self, request: Request, flow: Flow, identity: Identity) -> Turn:
         """Return the remote target and the flow of a target refresh request (§12.2.2).
@@ -121,6 +124,9 @@ class Dialog:
             return False
         self.target = request_form(contact.uri)
         self.way = None
+        if is_sips(self.target) and not is_secure(self.flow):
+            self.close()
+            self.flow = None  # the target may be reached by TLS, and by nothing less
         self.is_proven = self.is_proven and self.flow is not None
         return True
 
@@ -172,20 +178,18 @@ class Dialog:
     @property
     def size(self) -> int:
         """How many bytes are kept."""
-        parts = (self.call_id, self.local, self.remote, self.event, self.target, *self.routes)
-        return sum(map(len, parts))
+        return len(self.lines) + len(self.target) + sum(map(len, self.routes))
 
     @property
-    def fields(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The header fields that are the same in each request."""
-        return (
-            *((b"Route", route) for route in self.routes),
-            (b"From", self.local),
-            (b"To", self.remote),
-            (b"Call-ID", self.call_id),
-            (b"Contact", self.contact),
-            (b"Event", self.event),
-        )
+    def contact(self) -> bytes:
+        """Our Contact, the same in all requests and responses."""
+        return dict(self.fields)[b"Contact"]
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """The header fields of ``lines``."""
+        pairs = (line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1])
+        return [(name, value) for name, _, value in pairs]
 
 
 def local_target(request: Request, nearest: bytes, flow: Flow, tag: bytes) -> bytes:

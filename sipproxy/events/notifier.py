@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 SHARE = 10  # of them those of one resource, before it is another's turn
+LONGEST = 0.02  # seconds after which a turn ends: large documents and filters take milliseconds
 
 
 class Resource:
@@ -44,8 +45,8 @@ class Resource:
     """
 
     __slots__ = (
-        *("aor", "contents", "is_composed", "is_stale", "judged", "package", "state"),
-        *("subscriptions", "version"),
+        *("aor", "contents", "is_composed", "is_stale", "is_told_of", "is_told_again", "judged"),
+        *("package", "state", "subscriptions", "version"),
     )
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
@@ -57,6 +58,8 @@ class Resource:
         self.contents = Contents()
         self.version = self.judged = 0
         self.is_stale = False  # it has changed since it was composed last
+        self.is_told_of = False  # its watchers are being told, some in each turn
+        self.is_told_again = False  # from the first of them on, since something has changed
 
     def drop(self) -> None:
         """Forget what was composed, and what was made of it."""
@@ -97,7 +100,7 @@ class Notifier(Service):
         self._listeners: list[ISubscriptionListener] = []
         self._changed: dict[Resource, None] = {}
         self._composed: dict[Resource, None] = {}
-        self._passes: deque[Iterator[Subscription]] = deque()
+        self._passes: deque[tuple[Resource, Iterator[Subscription]]] = deque()
         self._is_booked = False
 
     def __len__(self) -> int:
@@ -163,18 +166,22 @@ class Notifier(Service):
     def _turn(self) -> None:
         """Tell the next of those who are to be told, some of each resource in turn."""
         self._is_booked = False
+        end = self.host.now() + LONGEST
         for resource in list(islice(self._changed, SLICE)):
             del self._changed[resource]
             self._begin(resource)
-        passes, left = self._passes, SLICE
-        while passes and left > 0:
-            one = passes.popleft()
-            taken = tuple(islice(one, SHARE))
-            left -= max(1, len(taken))
-            if len(taken) == SHARE:
-                passes.append(one)
-            for subscription in taken:
-                self._flush(subscription)
+            if self.host.now() >= end:
+                break
+        passes, left, is_late = self._passes, SLICE, False
+        while passes and left > 0 and not is_late:
+            resource, one = passes.popleft()
+            count = self._tell_some(one, end)
+            left -= max(1, count)
+            is_late = self.host.now() >= end
+            if count == SHARE or (count and is_late):
+                passes.append((resource, one))
+            else:
+                self._passed(resource)
         if passes or self._changed:
             self._book()
         else:
@@ -190,7 +197,20 @@ class Notifier(Service):
                 self._compose(resource)
             except Exception:
                 self.host.log.failure("while {aor} is composed", aor=resource.aor)
-        self._passes.append(iter(tuple(resource.subscriptions)))
+        if resource.is_told_of:
+            resource.is_told_again = True  # one pass after the other, however often it changes
+        else:
+            self._pass(resource)
+
+    def _pass(self, resource: Resource) -> None:
+        resource.is_told_of, resource.is_told_again = True, False
+        self._passes.append((resource, iter(tuple(resource.subscriptions))))
+
+    def _passed(self, resource: Resource) -> None:
+        """All watchers of a resource have been looked at."""
+        resource.is_told_of = False
+        if resource.is_told_again:
+            self._pass(resource)
 
     def _compose(self, resource: Resource) -> None:
         resource.is_stale = False
@@ -198,6 +218,16 @@ class Notifier(Service):
         resource.is_composed = True
         self._composed[resource] = None
         self._book()
+
+    def _tell_some(self, watchers: Iterator[Subscription], end: float) -> int:
+        """Tell some of one resource, or at least one, until it is time for others."""
+        count = 0
+        for subscription in islice(watchers, SHARE):
+            self._flush(subscription)
+            count += 1
+            if self.host.now() >= end:
+                break
+        return count
 
     def _flush(self, subscription: Subscription) -> None:
         try:

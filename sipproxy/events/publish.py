@@ -9,6 +9,7 @@ from zope.interface import implementer
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
 from sipproxy.events.settings import Events
+from sipproxy.events.terms import refuse_encoding
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
 from sipproxy.interfaces.events import IEventPackage, Publication
 from sipproxy.interfaces.turns import Turns
@@ -154,9 +155,7 @@ class EventStateCompositor:
 
 def _media_type(request: Request, package: IEventPackage) -> bytes:
     """Return the media type of a body without parameters; 415 for one that is not taken."""
-    encoding = request.value(b"content-encoding")
-    if encoding and encoding.lower() != b"identity":
-        raise SipError(415, headers=[(b"Accept-Encoding", b"identity")])
+    refuse_encoding(request)
     written = request.value(b"content-type") or b""
     if written in package.publication_types:
         return written

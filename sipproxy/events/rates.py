@@ -32,7 +32,7 @@ NONE = Rates()
 
 def parse_rates(params: Params) -> Rates:
     """Return the rates in the parameters of an Event; raises `SipError` 400 (§9.2, §5.1: no 0)."""
-    return Rates(*(_parsed(params, name) for name in _NAMES))
+    return Rates(*(_parsed(params, name) for name in _NAMES)) if params else NONE
 
 
 def _parsed(params: Params, name: bytes) -> float | None:

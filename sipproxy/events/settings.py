@@ -24,7 +24,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     unproven: int = 100  # of one address, that nobody vouches for or answered yet; beyond: 403
     dialog: int = 8192  # bytes that are kept of the head of a SUBSCRIBE; beyond: 513
     winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
-    winfo_watchers: int = 1000  # in one document; the rest follows in the next
+    winfo_watchers: int = 250  # in one document, which has to fit a datagram; the rest follows
     highest_min_rate: float = 0.1  # NOTIFYs a second that may be asked for though nothing changes
     default_publication: int = 3600  # of a PUBLISH that does not say how long
     min_publication: int = 60  # less is answered 423

@@ -138,7 +138,7 @@ class Subscribe:
     def _dialog(self, request: Request, sender: Sender, event: Event, flow: Flow) -> Dialog:
         tag = self._core.random(_TAG).hex().encode()
         dialog = Dialog(request, event, flow, tag, self._core.identity)
-        dialog.is_proven = sender.is_authenticated and self._is_own(dialog, sender)
+        dialog.is_proven = self._is_own(dialog, sender)
         if dialog.size > self._notifier.settings.dialog:
             raise SipError(513)
         return dialog
@@ -169,7 +169,9 @@ class Subscribe:
         The binding, of a user whose own GRUU is the Contact, was registered with a password, too.
         """
         if dialog.flow is not None:
-            return True
+            return sender.is_here
+        if not sender.is_authenticated or dialog.routes:
+            return False  # a Record-Route leads wherever it says
         target = parse_uri(dialog.target)
         identity = self._core.identity
         return identity.domain_of(target) is not None and identity.canonical(target) == sender.aor
@@ -188,6 +190,7 @@ class Subscribe:
             raise SipError(403, "The Subscription Is Another User's")
         if subscription.watcher.identity and not sender.is_proven:
             raise SipError(403, "Not Proven To Be The Subscriber")
+        dialog.remote_cseq = request.cseq.number  # whatever it is answered
         if not dialog.is_about(event):
             raise SipError(403, "Dialog Sharing Is Not Supported")  # §4.5.2
         flow, package = transaction.flow, subscription.described

@@ -193,9 +193,8 @@ class Subscription(Wishing):
 
     def _forget(self, event: bytes) -> None:
         self._notifier.host.forget(self)
-        self.status = TERMINATED
-        self.event = event
         self._notifier.forget(self)
+        self.status, self.event = TERMINATED, event
         self._notifier.moved(self, event)
 
     def _moved(self, status: bytes, event: bytes) -> None:
@@ -203,6 +202,7 @@ class Subscription(Wishing):
             self._gives_up_at = self._notifier.host.now() + self._notifier.settings.waiting
         elif status == ACTIVE:
             self._gives_up_at = NEVER
+        self._notifier.census.restate(self, status)
         self.status, self.event = status, event
         self._notifier.moved(self, event)
 

@@ -27,6 +27,7 @@ KIND = "subscriptions"  # by id
 # beyond them: no CSeq, and no version of a document, is ever sent twice.
 RESERVED = 1000
 _VERSION = 1
+_FIELDS = [b"From", b"To", b"Call-ID", b"Contact", b"Event"]  # of a dialog
 
 
 class _Watcher(msgspec.Struct, array_like=True, frozen=True):
@@ -43,15 +44,10 @@ class _Dialog(msgspec.Struct, array_like=True, frozen=True):
     """`Dialog`; ``flow`` is None for none, empty for one that ends with us."""
 
     tag: bytes
-    call_id: bytes
-    remote_tag: bytes | None
+    lines: bytes
     remote_cseq: int
     cseq: int
-    event: bytes
-    local: bytes
-    remote: bytes
     routes: tuple[bytes, ...]
-    contact: bytes
     target: bytes
     is_proven: bool
     flow: bytes | None
@@ -105,15 +101,10 @@ def _kept_dialog(dialog: Dialog, flows: Flows) -> _Dialog:
         flow = flows.lasting_name(dialog.flow)
     return _Dialog(
         dialog.tag,
-        dialog.call_id,
-        dialog.remote_tag,
+        dialog.lines,
         dialog.remote_cseq,
         dialog.cseq,
-        dialog.event,
-        dialog.local,
-        dialog.remote,
         dialog.routes,
-        dialog.contact,
         dialog.target,
         dialog.is_proven,
         flow,
@@ -170,6 +161,8 @@ def _dialog(kept: _Dialog, source: bytes, jump: int, flows: Flows) -> Dialog:
     for name in _Dialog.__struct_fields__:
         setattr(dialog, name, getattr(kept, name))
     parse_uri(kept.target)
+    if [name for name, _ in dialog.fields] != _FIELDS:
+        raise ValueError("a dialog that is none")
     dialog.cseq = kept.cseq + jump
     dialog.way, dialog.is_lost = None, False
     dialog.flow = flows.find_again(kept.flow) if kept.flow else None

@@ -72,6 +72,16 @@ class Telling:
         return self._flight is not None
 
     @property
+    def is_behind(self) -> bool:
+        """Whether its watcher has refused what it was told last."""
+        return self._is_behind
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether its watcher has said that it knows something, and is not told that."""
+        return self._condition is not None and self._condition.is_set
+
+    @property
     def tells_at(self) -> float | None:
         """When what has changed may be told; None where there is nothing to tell."""
         return self._earliest() if self.has_news and self.dialog is not None else None
@@ -104,6 +114,10 @@ class Telling:
 
     def lose(self) -> None:
         """The watcher is gone: nothing can be told."""
+        raise NotImplementedError
+
+    def expire(self) -> None:
+        """Its time is over."""
         raise NotImplementedError
 
     def sleep(self, now: float) -> None:
@@ -164,30 +178,45 @@ class Telling:
             tag = self._ready.tag
         if not self._condition.holds(tag):
             return False
-        self.memory = before
+        self._told, self.memory = tag, before
         return True
 
     # Sending
 
     def flush(self) -> None:
         """Tell what there is to tell, unless a NOTIFY is unanswered or it is too soon."""
+        now = self._notifier.host.now()
+        if self.dialog is not None and self.expires_at <= now:
+            self.expire()  # its appointment is late, for we were, or slept
+            return
         if self.is_unsure:
             self.judge()
         if self._flight is not None or self.dialog is None or not self.has_news:
             return
-        now = self._notifier.host.now()
         if self._earliest() > now:
             self.sleep(now)
             return
-        is_full = self._must or self._is_behind or self._is_due()
+        is_asked = self._must or self._is_due()
         self._must = False
         before = self.memory
-        content = self._rendered(is_full)
-        is_news = is_full or (content is not None and content.tag != self._told)
-        if not (is_news and self._tell(content or EMPTY, now)):
+        content = (self._rendered(is_full=True) or EMPTY) if is_asked else self._news()
+        if content is None or not self._tell(content, now):
             self.memory = before  # the watcher has not seen what was rendered
         if self._pace is not None:
             self.sleep(now)
+
+    def _news(self) -> Content | None:
+        """Return what has changed, None for nothing; after a NOTIFY that was refused, all there is.
+
+        To repeat what was refused would tell of a change that this watcher may not see.
+        """
+        before, content = self.memory, self._rendered(is_full=False)
+        if content is None or content.tag == self._told:
+            return None
+        if self._is_behind:
+            self.memory = before
+            content = self._rendered(is_full=True) or EMPTY
+        return content
 
     def _tell(self, content: Content, now: float) -> bool:
         """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3); say which."""
@@ -199,6 +228,7 @@ class Telling:
             self._notify(Content(None, content.tag), now)
         elif self._pace is not None:
             self._pace.sent(now)
+        self._told = content.tag
         return False
 
     def _tell_all(self, now: float) -> None:
@@ -206,8 +236,10 @@ class Telling:
         self._abandon()
         self._must = False
         self._full_after = -NEVER
-        self._notify(self._whole(), now)
-        self.sleep(now)
+        try:
+            self._notify(self._whole(), now)
+        finally:
+            self.sleep(now)  # whatever becomes of it, it expires
 
     def _finish(self, status: bytes, state: bytes, shows_state: bool) -> None:
         """Send the last NOTIFY of the dialog; its answer changes nothing."""

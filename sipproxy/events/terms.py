@@ -1,4 +1,4 @@
-"""What the body of a SUBSCRIBE asks of a package that knows no filters (RFC 3857 §4.3)."""
+"""Bodies that are not understood: of a SUBSCRIBE (RFC 3857 §4.3), and encoded ones of any."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ def refuse_body(request: Request) -> None:
     disposition = (request.value(b"content-disposition") or b"").replace(b" ", b"").lower()
     if b";handling=optional" not in disposition:
         raise SipError(415, headers=[(b"Accept", b"")])
+
+
+def refuse_encoding(request: Request) -> None:
+    """Raise `SipError` 415 for a body that is encoded (RFC 3261 §8.2.3, §21.4.13)."""
+    encoding = request.value(b"content-encoding")
+    if encoding and encoding.lower() != b"identity":
+        raise SipError(415, headers=[(b"Accept-Encoding", b"identity")])

@@ -17,6 +17,8 @@ from sipproxy.events.patience import Patience
 _Element: TypeAlias = etree._Element
 _Values: TypeAlias = dict[Hashable, str]  # of what an expression finds, by what names it
 
+_WRITTEN, _CHARACTERS = 10, 32  # what it costs to write an element, and so much text, in nodes
+
 _decimal = re.compile(r"\s*([+-]?(?:\d{1,300}(?:\.\d{0,300})?|\.\d{1,300}))\s*").fullmatch
 
 CHANGED, ADDED, REMOVED = "changed", "added", "removed"
@@ -48,7 +50,11 @@ class Named:
         found: _Values = {}
         for element, attribute in expression.select(self.root, patience):
             name = self._names[element], attribute
-            found[name] = _value(element) if attribute is None else str(element.get(attribute))
+            if attribute is not None:
+                found[name] = str(element.get(attribute))
+                continue
+            found[name] = text = _value(element)
+            patience.spend((_WRITTEN if len(element) else 0) + len(text) // _CHARACTERS)
         return found
 
 

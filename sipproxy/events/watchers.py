@@ -65,9 +65,13 @@ class Farewell:
 
 
 class Census:
-    """Counts subscriptions by watcher and by the address that they came from."""
+    """Counts subscriptions by watcher and by the address that they came from.
+
+    ``population`` is how many there are of each package and status.
+    """
 
     def __init__(self, settings: Events) -> None:
+        self.population: Counter[tuple[bytes, bytes]] = Counter()
         self._settings = settings
         self._watchers: Counter[bytes] = Counter()
         self._sources: Counter[bytes] = Counter()
@@ -77,7 +81,7 @@ class Census:
     def __len__(self) -> int:
         """How many are counted anywhere."""
         counted = len(self._watchers) + len(self._sources) + len(self._unproven)
-        return counted + len(self._unauthorized)
+        return counted + len(self._unauthorized) + len(self.population)
 
     def refuse_more(self, watcher: Watcher, source: bytes) -> None:
         """Raise `SipError` 403 where a watcher or an address has all that it may have."""
@@ -106,6 +110,7 @@ class Census:
 
     def enter(self, subscription: Subscription) -> None:
         """Count one more."""
+        self.population[subscription.package, subscription.status] += 1
         self._watchers[_name(subscription.watcher)] += 1
         self._sources[subscription.source] += 1
         if not subscription.is_confirmed:
@@ -113,11 +118,17 @@ class Census:
 
     def leave(self, subscription: Subscription) -> None:
         """Count one less."""
+        _less(self.population, (subscription.package, subscription.status))
         if not subscription.is_confirmed:
             _less(self._unproven, subscription.source)
         _less(self._watchers, _name(subscription.watcher))
         _less(self._sources, subscription.source)
         self.authorize(subscription)
+
+    def restate(self, subscription: Subscription, status: bytes) -> None:
+        """It is about to have another status."""
+        _less(self.population, (subscription.package, subscription.status))
+        self.population[subscription.package, status] += 1
 
     def confirm(self, subscription: Subscription) -> None:
         """It is as good as proven that it is there."""
@@ -144,7 +155,7 @@ class Census:
                 del self._unauthorized[name]
 
 
-def _less(counter: Counter[bytes], key: bytes) -> None:
+def _less(counter: Counter[Any], key: Any) -> None:
     counter[key] -= 1
     if counter[key] <= 0:
         del counter[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _LIFETIME = 300.0  # seconds that a hop is used again without asking the DNS
 _OTHER = 300  # bytes of a NOTIFY: what belongs to no dialog, and all that is between values
-Field = tuple[bytes, bytes]
 
 
 class Flight(Protocol):
@@ -43,29 +43,30 @@ class Watching(Protocol):
 
 
 class Way:
-    """A flow, and the head of every request that goes by it, but for what changes.
+    """A flow, the Request-URI of what goes by it, and the lines that this adds to the dialog's.
 
     ``is_kept``: the subscriber came by it. Else it was found: by the ``bindings`` of ``aor``, and
     is good as long as they are, or by a hop, and is asked for again after ``until``.
     """
 
-    __slots__ = ("after", "aor", "before", "bindings", "flow", "is_kept", "until")
+    __slots__ = ("aor", "bindings", "flow", "is_kept", "lines", "until", "uri", "via")
 
-    def __init__(
-        self, flow: Flow, uri: bytes, fields: Sequence[Field], max_forwards: int, is_kept: bool
-    ) -> None:
+    def __init__(self, flow: Flow, uri: bytes, lines: bytes, is_kept: bool) -> None:
         our = flow.sent_by
         self.flow = flow
+        self.uri = uri
+        self.via = _via(flow.via_transport, our.host, our.port)
+        self.lines = lines
         self.is_kept = is_kept
         self.aor = b""
         self.bindings: Sequence[Any] = ()
         self.until = 0.0
-        self.before = b"NOTIFY %b SIP/2.0\r\nVia: SIP/2.0/%b %b:%d;branch=" % (
-            *(uri, flow.via_transport),
-            *(our.host, our.port),
-        )
-        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
-        self.after = b"\r\nMax-Forwards: %d\r\n%bCSeq: " % (max_forwards, lines)
+
+
+@functools.lru_cache(256)
+def _via(transport: bytes, host: bytes, port: int) -> bytes:
+    """Return what stands between Request-URI and branch: dialogs share it."""
+    return b" SIP/2.0\r\nVia: SIP/2.0/%b %b:%d;branch=" % (transport, host, port)
 
 
 class Post:
@@ -75,17 +76,21 @@ class Post:
         self._core = core
         self._origin = origin
         self._now = now
+        self.sent = 0  # NOTIFYs
+        self._hops = b"\r\nMax-Forwards: %d\r\n" % core.settings.max_forwards
 
     def send(self, dialog: Dialog, state: bytes, content: Content, user: Watching) -> Flight:
         """Send a NOTIFY with a Subscription-State; ``user`` may hear of it before this returns."""
         dialog.cseq += 1
+        self.sent += 1
         way = dialog.way
         if way is None or not self._is_good(way):
             way = dialog.way = self._kept(dialog)
         if way is not None:
             branch = b"z9hG4bK" + self._core.random(8).hex().encode()
-            line = b"%d NOTIFY\r\nSubscription-State: %b\r\n" % (dialog.cseq, state)
-            data = b"".join((way.before, branch, way.after, line, content.octets))
+            line = b"CSeq: %d NOTIFY\r\nSubscription-State: %b\r\n" % (dialog.cseq, state)
+            head = b"NOTIFY ", way.uri, way.via, branch, way.lines, dialog.lines, line
+            data = b"".join((*head, content.octets))
             if (
                 way.flow.reliable
                 or len(data) <= self._largest
@@ -106,8 +111,7 @@ class Post:
             return False
         if dialog.flow is not None and dialog.flow.reliable:
             return False
-        head = len(dialog.target) + sum(len(name) + len(value) for name, value in dialog.fields)
-        return head + _OTHER + len(content.octets) > self._largest
+        return dialog.size + _OTHER + len(content.octets) > self._largest
 
     @property
     def _largest(self) -> int:
@@ -128,8 +132,7 @@ class Post:
         flow = dialog.flow
         if flow is None or not flow.is_open:
             return None
-        hops = self._core.settings.max_forwards
-        return Way(flow, dialog.target, dialog.fields, hops, is_kept=True)
+        return Way(flow, dialog.target, self._hops, is_kept=True)
 
     def _send_elsewhere(
         self, dialog: Dialog, state: bytes, content: Content, user: Watching
@@ -137,6 +140,7 @@ class Post:
         """Send a NOTIFY wherever any request of ours to its target goes."""
         body = content.body
         fields = [
+            *((b"Route", route) for route in dialog.routes),
             *dialog.fields,
             (b"CSeq", b"%d NOTIFY" % dialog.cseq),
             (b"Subscription-State", state),
@@ -155,9 +159,8 @@ class Post:
 
     def learn(self, dialog: Dialog, copy: Request, flow: Flow) -> None:
         """Note the way of a request that was answered."""
-        fields = [(b"Route", value) for value in copy.values(b"route")]
-        fields += [field for field in dialog.fields if field[0] != b"Route"]
-        way = Way(flow, copy.raw_uri, fields, self._core.settings.max_forwards, is_kept=False)
+        routes = [b"Route: %b\r\n" % value for value in copy.values(b"route")]
+        way = Way(flow, copy.raw_uri, self._hops + b"".join(routes), is_kept=False)
         target = parse_uri(dialog.target)
         if self._core.identity.domain_of(target) is None:
             way.until = self._now() + _LIFETIME

@@ -141,12 +141,13 @@ class WatcherInformation:
 def _note(watcher: ISubscription, subscribers: Iterable[ISubscription]) -> bool:
     """Have subscribers who may know of a watcher told of it; tell whether there are any.
 
-    Those who were not told anything yet are to have a full document anyway.
+    Those who were not sent anything yet are to have a full document anyway.
     """
     found = False
     for subscriber in subscribers:
-        if subscriber.memory is not None and _is_shown(watcher, subscriber.verdict.view):
-            subscriber.memory.note(watcher)
+        if _is_shown(watcher, subscriber.verdict.view):
+            if subscriber.memory is not None:
+                subscriber.memory.note(watcher)
             found = True
     return found
 

@@ -41,13 +41,15 @@ def read_xml(data: bytes) -> etree._Element:
     try:
         root = etree.fromstring(data, _PARSER)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise SipError(400, f"Malformed XML: {_plain(str(error))}") from None
+        raise SipError(400, f"Malformed XML: {_plain(error.args[0])}") from None
     if len(data) > _SURELY_SMALL or data.count(b"<") > MAX_DEPTH:
         _refuse_large(root)
     return root
 
 
 def _refuse_strange(data: bytes) -> None:
+    if not data:
+        raise SipError(400, "Malformed XML: it is empty")
     if b"<!" in data and (b"<!DOCTYPE" in data or b"<!ENTITY" in data):
         raise SipError(400, "Malformed XML: a document type is not allowed")
     declared = None if data.startswith(_USUAL) else _declared(data)

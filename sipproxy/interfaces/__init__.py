@@ -110,11 +110,12 @@ class Sender:
     belongs to a dialog that we have admitted, and ``peer_is_proven`` that the dialog's other side
     is a user of ours, too. We vouch for a user who ``is_authenticated``; a peer that ``is_trusted``
     does for its own (RFC 3325). ``is_proven`` says that From is who it says: a user of ours, or a
-    domain known by its address or certificate, and not one that anybody may name.
+    domain known by its address or certificate, and not one that anybody may name. A subscriber who
+    ``is_here`` has answered a challenge that was sent to the address that the request came from.
     """
 
     __slots__ = (
-        *("aor", "by_token", "is_authenticated", "is_proven", "is_trusted", "is_user"),
+        *("aor", "by_token", "is_authenticated", "is_here", "is_proven", "is_trusted", "is_user"),
         "peer_is_proven",
     )
 
@@ -127,8 +128,10 @@ class Sender:
         is_authenticated: bool = False,
         is_trusted: bool = False,
         is_proven: bool = False,
+        is_here: bool = False,
     ) -> None:
         self.aor = aor
+        self.is_here = is_here
         self.is_proven = is_proven
         self.is_user = is_user
         self.by_token = by_token
@@ -339,6 +342,13 @@ class IStore(Interface):
     def remove(kind: str, key: bytes) -> Any:
         """Forget a value."""
 
+    def later(kind: str, key: bytes, current: Callable[[bytes], Any]) -> None:
+        """Keep what ``current`` returns of the key when it is written, or forget it for None.
+
+        Of many changes to a key the latest alone is made into a value, and none where nothing
+        survives.
+        """
+
     def commit() -> Any:
         """Return when all that was put and removed is safe."""
 
@@ -349,7 +359,7 @@ class IStore(Interface):
         it is not: then whoever changed it has to put back what there was.
         """
 
-    is_lasting = Attribute("bool: whether anything outlives the process; else none need be put.")
+    is_durable = Attribute("bool: whether `promised` is to be waited for.")
     starts = Attribute("int: how often it was started, this time counted.")
 
     def date(moment: float) -> float:

@@ -29,12 +29,10 @@ class Ledger:
 
     def note(self, key: bytes) -> None:
         """Write behind what has changed by itself, and nobody waits for."""
-        if not self._store.is_lasting:
-            return
         if key in self._tentative:
             self._missed.add(key)  # else what is tentative would be lost
         else:
-            self._write(key, self._current(key))
+            self._store.later(self._kind, key, self._current)
 
     def change(self, key: bytes, record: Callable[[], Any], done: Callable[[], Any]) -> Any:
         """Write the record, None for none, that is to be the table's once ``done`` was called.
@@ -43,8 +41,11 @@ class Ledger:
         to be safe first. It fails with `sipproxy.sip.errors.SipError` 500 where it cannot be: then
         nothing has changed.
         """
-        if not self._store.is_lasting:
-            return done()
+        if not self._store.is_durable:
+            try:
+                return done()
+            finally:
+                self.note(key)
         self._write(key, record())
         self._tentative[key] += 1
 

@@ -13,6 +13,8 @@ from lxml import etree
 from sipproxy.presence.patches import MAX_OPERATIONS
 from sipproxy.presence.trees import XML
 
+MAX_STEPS = 10  # of a selector; what is deeper is replaced whole, for each level is compared anew
+
 _Nodes: TypeAlias = list[etree._Element]
 # What depends on prefixes in other ways than by its name: types in attributes, and no namespace.
 _is_delicate = etree.XPath(
@@ -102,6 +104,8 @@ class Difference:
 
     def _inner(self, old: etree._Element, new: etree._Element, selector: str) -> None:
         """Change an element within."""
+        if selector.count("/") >= MAX_STEPS:
+            raise NoDifference
         self._attributes(old, new, selector)
         if len(old) or len(new):
             if not (_has_elements_alone(old) and _has_elements_alone(new)):

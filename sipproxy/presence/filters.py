@@ -17,7 +17,7 @@ _ANY_CHILD = Needs(besides=frozenset())
 _MORE_THAN_NOTES = Needs(besides=frozenset([_RPID + "note"]))
 _OF_A_LIST = Needs(children=(_CAPS + "s", _CAPS + "l"))
 
-# What the schemas of RFC 3863, 4479, 4480, 4481 and 5196 have as required, and RFC 3863 §4.1.4: a
+# What the schemas of RFC 3863, 4479, 4480, 4481 and 5196 have as required, and RFC 3863 §4.1.3: a
 # <status> has at least one child. Elements without an entry, those of unknown extensions among
 # them, keep their attributes.
 SCHEMA: Final[Schema] = {

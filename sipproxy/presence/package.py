@@ -71,7 +71,7 @@ class State:
         resource: bytes,
         root: etree._Element | None,
         sphere: bytes | None,
-        closed_name: str,
+        closed_name: Callable[[bytes], str],
         transform: Transform,
     ) -> None:
         self.resource = resource
@@ -98,7 +98,7 @@ class State:
 
     def closed(self) -> etree._Element:
         """Return the document of a presentity of whom nothing is known."""
-        return closed_document(self.resource, self._closed_name)
+        return closed_document(self.resource, self._closed_name(self.resource))
 
 
 @implementer(IEventPackage, IKeepsContents)
@@ -153,7 +153,7 @@ class PresencePackage:
         verdict = self.authorization.judge(resource, watcher, sphere)
         until, change = verdict.until, spheres_change(documents, now)
         if change is not None:
-            at = self._host.now() + change - now
+            at = self._host.now() + min(change - now, _LONGEST_SLEEP)
             until = at if until is None else min(until, at)
         if until is None:
             return _lasting(verdict.handling, sphere, verdict.view)
@@ -202,7 +202,7 @@ class PresencePackage:
         self._book(resource, until, now)
         sphere = spheres_at([publication.content for publication in publications], now)
         self._check_sphere(resource, sphere)
-        return State(resource, root, sphere, self._services.name(resource), self._transform)
+        return State(resource, root, sphere, self._services.name, self._transform)
 
     def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a watcher is told of what it may see: the whole, or what has changed (§6.7).
@@ -221,10 +221,9 @@ class PresencePackage:
 
     def _check_sphere(self, resource: bytes, sphere: bytes | None) -> None:
         """Have watchers judged again who were judged in another sphere (RFC 5025 §3.1.2)."""
-        for subscription in self._host.notifier.subscriptions(self.name, resource):
-            if subscription.verdict.view.sphere != sphere:
-                self._host.notifier.judge(self.name, resource)
-            return  # the oldest was judged when the others were, or before them
+        subscriptions = self._host.notifier.subscriptions(self.name, resource)
+        if any(one.verdict.view.sphere != sphere for one in subscriptions):
+            self._host.notifier.judge(self.name, resource)
 
     def _book(self, resource: bytes, until: float | None, now: float) -> None:
         """Compose again when the document says what holds no longer."""

@@ -62,7 +62,17 @@ class Document:
     """
 
     __slots__ = (
-        *("_contacts", "_ids", "data", "has_timed", "key", "received", "renamed", "root"),
+        *(
+            "_contacts",
+            "_ids",
+            "_persons",
+            "data",
+            "has_timed",
+            "key",
+            "received",
+            "renamed",
+            "root",
+        ),
         *("spheres", "stamps"),
     )
 
@@ -81,6 +91,7 @@ class Document:
         self.stamps: dict[str, tuple[int, str]] = {}  # given by us, and to what
         self._contacts: list[Uri | None] | None = None
         self._ids: frozenset[str] | None = None
+        self._persons: int | None = None
 
     @property
     def tuples(self) -> int:
@@ -90,7 +101,9 @@ class Document:
     @property
     def persons(self) -> int:
         """How many persons there are."""
-        return sum(1 for _ in self.root.iterchildren(PERSON))
+        if self._persons is None:
+            self._persons = sum(1 for _ in self.root.iterchildren(PERSON))
+        return self._persons
 
     @property
     def contacts(self) -> list[Uri | None]:
@@ -109,9 +122,13 @@ class Document:
 
     def rename(self, known: Mapping[str, str], taken: frozenset[str]) -> None:
         """Give other names to what has one that is ``taken``: the ``known`` ones, or new ones."""
-        own = self.ids
-        for name in own & (taken | known.keys()):
-            self.renamed[name] = known.get(name) or _free(name, own | taken)
+        own, used = self.ids, {*self.ids, *taken}
+        for name in sorted(own & (taken | known.keys())):
+            new = known.get(name)
+            if new is None or new in used:  # the publisher has come to use that name itself
+                new = _free(name, used)
+            used.add(new)
+            self.renamed[name] = new
         _rename(self.root, self.renamed)
         self._ids = None
 
@@ -213,6 +230,8 @@ def spheres_at(documents: Iterable[Document], time: float) -> bytes | None:
 def spheres_change(documents: Iterable[Document], time: float) -> float | None:
     """Return when a sphere begins or ends next."""
     spheres = [sphere for document in documents for sphere in document.spheres]
+    if not spheres:
+        return None
     moments = (moment for one in spheres for moment in (one.starts, one.ends))
     return min((m for m in moments if m is not None and m > time), default=None)
 
@@ -269,7 +288,7 @@ def _name_apart(found: Document, others: Sequence[Document], replaced: Document 
         found.rename(known, taken)
 
 
-def _free(name: str, taken: frozenset[str]) -> str:
+def _free(name: str, taken: set[str]) -> str:
     number = 2
     while f"{name}.{number}" in taken:
         number += 1

@@ -114,7 +114,10 @@ class Services:
 
     def of(self, aor: bytes) -> list[Service]:
         """Return the services that are registered now."""
-        groups = _by_device(self._host.location.bindings(aor))
+        bindings = self._host.location.bindings(aor)
+        if not bindings and aor not in self._known:
+            return []
+        groups = _by_device(bindings)
         since = {one[0]: one[2] for one in self._note(aor, groups)}
         identity = self._host.identity
         return [

@@ -79,12 +79,18 @@ def transformed(root: etree._Element, permissions: Permissions) -> etree._Elemen
     with_notes = "note" in permissions.attributes and any(map(_lacks_note, chosen))
     for child in root:
         if child in chosen:
-            _show(child, shown, permissions)
+            if permissions.all_attributes or _can_be_shown(child):
+                _show(child, shown, permissions)
         elif with_notes and child.tag == NOTE:
             shown.append(_copy(child))
     etree.strip_elements(shown, etree.Comment, with_tail=False)
     etree.cleanup_namespaces(shown)
     return shown
+
+
+def _can_be_shown(element: etree._Element) -> bool:
+    """Tell whether a part of it is a document: a status MUST have a value (RFC 3863 §4.1.3)."""
+    return element.tag != TUPLE or element.find(f"{STATUS}/{BASIC}") is not None
 
 
 def _lacks_note(element: etree._Element) -> bool:

@@ -292,11 +292,12 @@ class Front:
 
 def _check_addresses(request: Request, flow: Flow | None) -> None:
     """§16.3 steps 1 and 2: what the parser has left to check."""
-    if not request.uri.is_sip:
+    uri = request.uri
+    if not uri.is_sip:
         raise SipError(416)
-    if request.uri.scheme == b"sips" and not is_secure(flow):
+    if uri.scheme == b"sips" and not is_secure(flow):
         raise SipError(416, "SIPS Needs TLS")  # every hop has to be (§26.2.2, RFC 5630 §4)
-    if request.uri.headers:  # a strict router's last Route value may have them (§19.1.1)
+    if uri.headers:  # a strict router's last Route value may have them (§19.1.1)
         raise malformed("Request-URI")
     if request.method in DIALOG_FORMING:
         _ = request.to.uri  # our token will name both parties

@@ -54,9 +54,13 @@ class Senders:
         def proven(user: bytes) -> Sender:
             if user != aor:
                 raise SipError(403, "From Is Not The Authenticated User")
-            return self._user(aor, passage)
+            return self._user(aor, passage, is_here)
 
         source = b"" if flow is None else flow.host
+        # Only what is sent to who subscribes may be more than was asked with.
+        is_here = request.method == b"SUBSCRIBE" and self._authenticator.is_heard_at(
+            request, realm, status, source
+        )
         asked = self._authenticator.authenticate(request, realm, status, source)
         return then(asked, proven)
 
@@ -125,11 +129,17 @@ class Senders:
 
         return then(peers.may_send(domain, *source), judged)
 
-    def _user(self, aor: bytes, passage: Passage | None) -> Sender:
+    def _user(self, aor: bytes, passage: Passage | None, is_here: bool = False) -> Sender:
         """Return a proven user of ours, inside a dialog that we know or outside."""
         is_authenticated = self._authenticator is not None
         if passage is None:
-            return Sender(aor, is_user=True, is_authenticated=is_authenticated, is_proven=True)
+            return Sender(
+                aor,
+                is_user=True,
+                is_authenticated=is_authenticated,
+                is_proven=True,
+                is_here=is_here,
+            )
         return Sender(
             aor,
             is_user=True,

@@ -32,6 +32,20 @@ class Nonces:
         head = b"%012x" % int(now) + salt.hex().encode()
         return head + self._mac(realm, head)
 
+    def salt(self, chance: bytes, source: bytes) -> bytes:
+        """Return a salt that tells which address a nonce is sent to; ``chance``: 4 random bytes."""
+        return chance + hmac.digest(self._key, chance + source, hashlib.sha256)[:4]
+
+    def is_for(self, nonce: bytes, source: bytes) -> bool:
+        """Tell whether a nonce of ours was sent to an address, so that who has it is there."""
+        chance = nonce[_STAMP : _STAMP + _SALT // 2]
+        written = nonce[_STAMP : _STAMP + _SALT]
+        try:
+            expected = self.salt(bytes.fromhex(chance.decode("ascii")), source)
+        except ValueError:
+            return False
+        return hmac.compare_digest(expected.hex().encode(), written)
+
     def judge(self, nonce: bytes, realm: bytes, now: float) -> int:
         """Tell whether a nonce is `FRESH`, `STALE` (ours, but old), or `FORGED`."""
         head, mac = nonce[: _STAMP + _SALT], nonce[_STAMP + _SALT :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from zope.interface import implementer
@@ -14,14 +14,13 @@ from sipproxy.interfaces import IStore
 class MemoryStore:
     """Keeps values by kind and key, as they were given.
 
-    ``offset`` is what a date is later than a moment, in seconds. Only a test has one that is
-    ``lasting``, for the server that it lets come next.
+    ``offset`` is what a date is later than a moment, in seconds.
     """
 
-    def __init__(self, offset: float = 0.0, is_lasting: bool = False) -> None:
-        self.is_lasting = is_lasting
+    def __init__(self, offset: float = 0.0) -> None:
         self._offset = offset
         self.starts = 1
+        self.is_durable = False
         self._kinds: dict[str, dict[bytes, Any]] = {}
 
     def load(self, kind: str) -> Iterable[tuple[bytes, Any]]:
@@ -35,6 +34,9 @@ class MemoryStore:
     def remove(self, kind: str, key: bytes) -> None:
         """Forget a value."""
         self._kinds.get(kind, {}).pop(key, None)
+
+    def later(self, kind: str, key: bytes, current: Callable[[bytes], Any]) -> None:
+        """Nothing is ever written."""
 
     def commit(self) -> None:
         """Nothing to wait for."""

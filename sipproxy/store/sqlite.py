@@ -32,9 +32,18 @@ _PUT = "INSERT OR REPLACE INTO state VALUES {}"
 _REMOVE = "DELETE FROM state WHERE (kind, key) IN (VALUES {})"
 _SIZES = (1000, 100, 10, 1)  # rows in one statement; there may be 32766 values in it
 
+# A value as octets, what makes one of its key, or None for one that is forgotten.
+_Value = bytes | Callable[[bytes], Any] | None
 Changes = dict[tuple[str, bytes], bytes | None]
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+
+
+def _octets(value: _Value, key: bytes) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    made = value(key)
+    return None if made is None else _encode(made)
 
 
 @implementer(IStore)
@@ -49,8 +58,6 @@ class SqliteStore(Service):
     may become a daemon, and a connection must not be carried over a fork. Raises `DatabaseError`
     where the file cannot be used. ``wall`` is the wall clock.
     """
-
-    is_lasting = True
 
     def __init__(
         self,
@@ -68,7 +75,7 @@ class SqliteStore(Service):
         self._wall = wall
         self._database: sqlite3.Connection
         self.worker: Works = Worker(reactor)
-        self._changes: Changes = {}
+        self._changes: dict[tuple[str, bytes], _Value] = {}
         self._since = 0.0  # when the first of them came
         self._waiting: list[Deferred[None]] = []  # for what has changed
         self._told: list[Deferred[None]] | None = None  # by the transaction that is under way
@@ -77,6 +84,7 @@ class SqliteStore(Service):
         self._is_moving = False
         self._is_closed = False
         self.starts = 0
+        self.is_durable = settings.durable
         self.is_failing = False
         self._log = Logger(namespace="sipproxy.store")
         with closing(connect(self._path)) as database:
@@ -115,6 +123,10 @@ class SqliteStore(Service):
         """Forget a value."""
         self._change(kind, key, None)
 
+    def later(self, kind: str, key: bytes, current: Callable[[bytes], Any]) -> None:
+        """Keep what ``current`` returns of the key when it is written, or forget it for None."""
+        self._change(kind, key, current)
+
     def commit(self) -> Deferred[None]:
         """Return when all that was put and removed is on disk."""
         committed: Deferred[None] = Deferred()
@@ -141,7 +153,7 @@ class SqliteStore(Service):
 
     # Writing
 
-    def _change(self, kind: str, key: bytes, value: bytes | None) -> None:
+    def _change(self, kind: str, key: bytes, value: _Value) -> None:
         if self._is_closed:
             return
         if not self._changes:
@@ -163,12 +175,22 @@ class SqliteStore(Service):
         if self._told is not None or not self._changes:
             return
         self._cancel()
-        changes, self._changes = self._changes, {}
+        changes, self._changes = self._settled(), {}
         self._told, self._waiting = self._waiting, []
         written = self.worker(self._transact, changes, self._leaf())
         self._logged += len(changes)
         written.addCallbacks(self._written, self._not_written, errbackArgs=(changes,))
         written.addErrback(self._bug)
+
+    def _settled(self) -> Changes:
+        """Return what has changed as it is to be written."""
+        settled: Changes = {}
+        for (kind, key), value in self._changes.items():
+            try:
+                settled[kind, key] = _octets(value, key)
+            except Exception:
+                self._log.failure("a bug: {kind} {key!r} cannot be written", kind=kind, key=key)
+        return settled
 
     def _transact(self, changes: Changes, leaf: bytes) -> None:
         """Write changes, and when that was, all or none; in the thread."""
@@ -251,11 +273,11 @@ class SqliteStore(Service):
 
     def _counted(self) -> int:
         """Count this start, which is on disk before anything that relies on it happens."""
-        known = dict(_rows(self._database, _STARTS[0])).get(_STARTS[1])
-        starts = 1 + (int(_decode(known)) if known else 0)
+        known = dict(self.load(_STARTS[0])).get(_STARTS[1])
+        starts = 1 + (known if isinstance(known, int) else 0)
         self._changes[_STARTS] = _encode(starts)
         try:
-            self._transact(self._changes, self._leaf())
+            self._transact(self._settled(), self._leaf())
         except sqlite3.Error as error:  # a disk that is full keeps nobody from serving
             self._log.error("{problem}", problem=explained(error, self._path))
         else:

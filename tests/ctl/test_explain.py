@@ -214,6 +214,26 @@ class Subscriptions(Explaining):
         self.bob.take()
         self.assertEqual(self.last(), "active, for 594 s more.")
 
+    def test_what_was_refused(self) -> None:
+        self.keep(rule())
+        self.bob.subscribe(600, "alice", Event="presence")
+        self.bob.take(500)
+        refused = "it has refused what it was told last, and is told all with the next change."
+        self.assertTrue(self.words()[-1].endswith(refused), self.words())
+        self.bob.ask(Event="presence")
+        self.bob.take()
+        self.assertNotIn("refused", self.words()[-1])
+
+    def test_what_is_known(self) -> None:
+        self.keep(rule("", SERVICES))
+        self.watch()
+        self.bob.ask(Event="presence", Suppress_If_Match="*")
+        self.publish()
+        self.server.advance(6)
+        self.assertEqual(self.bob.notified, [])
+        known = "it is not told what it has said that it knows (Suppress-If-Match)."
+        self.assertTrue(self.words()[-1].endswith(known), self.words())
+
     def test_a_filter_that_leaves_nothing(self) -> None:
         self.keep(rule("", SERVICES))
         self.publish()

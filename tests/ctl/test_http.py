@@ -91,6 +91,22 @@ class MetricsTests(HttpCase):
         self.assertEqual(found["sipproxy_responses_total", "4xx", "other"], 50)
         self.assertLess(len(found), 60)
 
+    def test_subscriptions(self) -> None:
+        watcher = self.server.client("192.0.2.1")
+        head = MESSAGE.replace("MESSAGE", "SUBSCRIBE").replace(
+            "Content-Length",
+            "Event: presence\nContact: <sip:alice@192.0.2.1>\nExpires: 600\nContent-Length",
+        )
+        watcher.send(head.format(number=1, method="SUBSCRIBE"))
+        watcher.answer(200)
+        found = self.metrics()
+        self.assertEqual(found["sipproxy_subscriptions", "pending", "presence"], 1)
+        self.assertEqual(found["sipproxy_notifications_total",], 1)
+        self.server.advance(601)
+        found = self.metrics()
+        self.assertEqual(found["sipproxy_subscriptions", "presence", "waiting"], 1)
+        self.assertNotIn(("sipproxy_subscriptions", "pending", "presence"), found)
+
     def test_lag(self) -> None:
         self.server.clock.advance(3.0)
         self.assertGreater(self.metrics()["sipproxy_reactor_lag_seconds_total",], 2.8)

@@ -15,8 +15,7 @@ from sipproxy.interfaces.events import ALLOW, Body, IEventPackage, Publication, 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import parse_datagram
-from sipproxy.store.memory import MemoryStore
-from tests.registrar.fakes import ALICE
+from tests.registrar.fakes import ALICE, KeptStore
 from tests.registrar.fakes import Flow as Flow
 from tests.registrar.fakes import Host as RegistrarHost
 from tests.registrar.fakes import Transaction as RegistrarTransaction
@@ -67,7 +66,7 @@ class Colours:
 class Host(RegistrarHost):
     """What the compositor uses of a server."""
 
-    def __init__(self, events: Events, store: MemoryStore | None = None) -> None:
+    def __init__(self, events: Events, store: KeptStore | None = None) -> None:
         RegistrarHost.__init__(self, store)
         self.events = events
         self.drawn = 0
@@ -92,7 +91,7 @@ class Transaction(RegistrarTransaction):
 class Bench:
     """A compositor, and alice, who publishes."""
 
-    def __init__(self, store: MemoryStore | None = None, **events: Any) -> None:
+    def __init__(self, store: KeptStore | None = None, **events: Any) -> None:
         self.host = Host(Events(**events), store)
         self.changes: list[tuple[bytes, bytes]] = []
         self.colour = Colours(COLOUR, self.host.users)

@@ -12,12 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from sipproxy.events.publication_records import ENDED, KIND, kept_record, read_record, restored
 from sipproxy.interfaces.events import Publication
 from sipproxy.sip.errors import SipError
-from sipproxy.store.memory import MemoryStore
 from tests.events.publishing import COLOUR, SHAPE, Bench, Colours, Transaction
-from tests.registrar.fakes import ALICE, Flow, SlowStore
+from tests.registrar.fakes import ALICE, Flow, KeptStore, SlowStore
 from tests.rfc import rfc
 
-BEFORE, AFTER = MemoryStore(1_000_000.0), MemoryStore(1_000_500.0)  # the same dates
+BEFORE, AFTER = KeptStore(1_000_000.0), KeptStore(1_000_500.0)  # the same dates
 WORDS = st.from_regex(r"\A[a-z]{1,8}\Z").filter(lambda word: word != "none")
 publications = st.builds(
     Publication,

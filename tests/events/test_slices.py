@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from sipproxy.events.notifier import SHARE, SLICE
 from sipproxy.interfaces.events import BLOCK, Verdict
+from sipproxy.sip.message import Request
+from sipproxy.sip.response import make_response
 from tests.events.fakes import NEWS, Phone
 from tests.events.test_subscribe import BOB, SubscribeCase
 
@@ -36,6 +38,13 @@ class Slices(SubscribeCase):
         self.alice.client.clear()
         call()
         return len(self.alice.notified)
+
+    def answered_turn(self) -> None:
+        """Let one turn pass, in which every NOTIFY is answered."""
+        self.turn()
+        for notify in self.alice.received:
+            assert isinstance(notify, Request)
+            self.alice.client.send(make_response(notify, 200, b"x"))
 
     def test_so_many_a_turn(self) -> None:
         self.news.texts[BOB] = b"news"
@@ -84,6 +93,20 @@ class Slices(SubscribeCase):
             texts |= {told.partition(": ")[2] for told in self.alice.notified}
         self.assertEqual(texts, {"two"})
         self.assertEqual(self.news.log.count("render"), self.MANY)
+
+    def test_what_changes_in_every_turn(self) -> None:
+        """A publisher that never rests costs a round at a time, and the last state gets through."""
+        for number in range(20):
+            self.news.texts[BOB] = b"%d" % number
+            self.notifier.changed(b"news", BOB)
+            self.answered_turn()
+            self.assertEqual(len(self.notifier._passes), 1)
+        while self.turns:
+            self.answered_turn()
+        shown = {one._shown for one in self.notifier.subscriptions(b"news", BOB)}
+        self.assertEqual(shown, {20})
+        tables = (self.notifier._passes, self.notifier._changed, self.notifier._composed)
+        self.assertEqual([len(table) for table in tables], [0, 0, 0])
 
     def test_nobody_is_told_by_a_verdict_that_does_not_hold(self) -> None:
         """All are judged before they are told, in whatever slice they are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -23,11 +23,12 @@ class SubscribeCase(TableCase):
     """A server with a package, and a phone."""
 
     text = NEWS
+    accounts: ClassVar[dict[str, str]] = {}
 
     def setUp(self) -> None:
         factory = NewsFactory()
         install_also(self, [factory])
-        self.server = FakeServer(self.mktemp(), self.text)
+        self.server = FakeServer(self.mktemp(), self.text, self.accounts)
         self.news: News = factory.built
         self.notifier = self.server.node.notifier
         self.alice = Phone(self.server)
@@ -100,6 +101,10 @@ class Initial(SubscribeCase):
             "no SIP route": ({"Record-Route": "<tel:+123>"}, 400),
             "no route at all": ({"Record-Route": "<<>"}, 400),
             "a filter of a kind unknown": ({"body": "x", "Content-Type": "text/html"}, 415),
+            "an encoded one": (
+                {"body": "x", "Content-Type": "text/plain", "Content-Encoding": "gzip"},
+                415,
+            ),
         }
     )
     def test_refused(self, headers: dict[str, str], status: int) -> None:
@@ -288,6 +293,12 @@ class InDialog(SubscribeCase):
         self.alice.cseq -= 1
         response = self.alice.ask(Via="SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-x;rport")
         self.assertEqual(response.status, 200)
+
+    @rfc(3261, "12.2.2", "a request that is refused has its sequence number, too")
+    def test_cseq_of_what_was_refused(self) -> None:
+        self.assertEqual(self.alice.ask(5, CSeq="50 SUBSCRIBE").status, 423)
+        self.assertEqual(self.alice.ask(CSeq="49 SUBSCRIBE").status, 500)
+        self.assertEqual(self.alice.ask(CSeq="51 SUBSCRIBE").status, 200)
 
     @rfc(6665, "4.4.1", "a subscription is over once a NOTIFY has said so")
     @rfc(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from sipproxy.events.notifier import LONGEST
 from sipproxy.interfaces.events import ALLOW, BLOCK, CONFIRM, POLITE_BLOCK, Verdict
 from sipproxy.sip.message import Request
 from tests.events.fakes import NEWS, Phone
@@ -30,6 +34,18 @@ class TellingCase(SubscribeCase):
         self.news.verdicts[ALICE] = Verdict(handling, view, until)
         self.notifier.judge(b"news", BOB)
         self.server.clock.advance(0)
+
+
+class Bugs(SubscribeCase):
+    """What should not happen leaves nothing for ever."""
+
+    def test_the_first_notify_cannot_be_sent(self) -> None:
+        self.patch(self.notifier.post, "send", lambda *_: {}["x"])
+        self.assertEqual(self.alice.subscribe().status, 200)
+        self.assertEqual(len(self.notifier), 1)
+        self.server.advance(601)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+        self.assert_nothing_is_left()
 
 
 class Changes(TellingCase):
@@ -119,6 +135,54 @@ class Changes(TellingCase):
         self.assertEqual(self.alice.notified, [])
 
 
+class Turns(TellingCase):
+    """Others have to be served, too."""
+
+    def setUp(self) -> None:
+        TellingCase.setUp(self)
+        for _ in range(9):
+            self.alice.subscribe()
+            self.alice.take()
+        self.booked: list[Callable[[], None]] = []
+        self.patch(self.notifier, "_soon", self.booked.append)
+
+    def turns(self) -> list[int]:
+        """Change the state, and return how many are told in each turn that it takes."""
+        self.news.texts[BOB] = b"new"
+        self.notifier.changed(b"news", BOB)
+        told = []
+        while self.booked:
+            self.booked.pop()()
+            told.append(len(self.alice.notified))
+            self.alice.client.clear()
+        return [count for count in told if count]
+
+    def test_so_many_at_once(self) -> None:
+        self.assertEqual(self.turns(), [10])
+
+    def test_what_takes_long_is_done_in_turns(self) -> None:
+        """A large document, or a filter that means much work: not fifty times in one turn."""
+        show = self.news.render
+
+        def slowly(*arguments: Any) -> Any:
+            self.server.clock.rightNow += LONGEST / 2
+            return show(*arguments)
+
+        self.patch(self.news, "render", slowly)
+        self.assertEqual(self.turns(), [2] * 5)
+
+    def test_one_at_least(self) -> None:
+        """However long it takes to compose."""
+        compose = self.news.compose
+
+        def slowly(resource: bytes) -> Any:
+            self.server.clock.rightNow += 2 * LONGEST
+            return compose(resource)
+
+        self.patch(self.news, "compose", slowly)
+        self.assertEqual(self.turns(), [1, 9])
+
+
 class Pace(TellingCase):
     """`IEventPackage.notify_interval` (RFC 3856 §6.10)."""
 
@@ -158,6 +222,15 @@ class Pace(TellingCase):
         self.judge(ALLOW)
         self.assertEqual(self.alice.take(), ["active;expires=600: nothing yet"])
 
+    @rfc(6665, "4.1.3", "expires is never less than nothing")
+    def test_it_has_expired_before_anybody_noticed(self) -> None:
+        """The machine has slept: the turn comes before the appointment."""
+        self.news.texts[BOB] = b"one"
+        self.notifier.changed(b"news", BOB)
+        self.server.clock.advance(700)
+        self.assertEqual(self.alice.notified[0], "terminated;reason=timeout")
+        self.assert_nothing_is_left()
+
     def test_it_expires_meanwhile(self) -> None:
         self.alice.ask(60)
         self.alice.take()
@@ -193,7 +266,18 @@ class Answers(TellingCase):
         self.assertEqual(self.alice.notified, [])
         self.change(b"two")
         self.assertEqual(self.alice.take(), ["active;expires=590: two"])
-        self.assertEqual(self.news.log, ["compose bob@example.test", "render full"])
+        self.assertEqual(self.news.log, ["compose bob@example.test", "render", "render full"])
+
+    def test_what_may_not_be_seen_is_not_told_by_repeating(self) -> None:
+        """Who refuses what it is told learns no more of changes than who takes it."""
+        self.judge(POLITE_BLOCK)
+        self.alice.take(500)
+        for text in (b"one", b"two"):
+            self.change(text)
+            self.server.advance(10)
+            self.assertEqual(self.alice.notified, [])
+        self.judge(ALLOW)
+        self.assertEqual(self.alice.take(), ["active;expires=580: two"])
 
     @rows({str(status): status for status in (500, 502, 503, 504)})
     def test_try_again(self, status: int) -> None:
@@ -273,6 +357,13 @@ class Answers(TellingCase):
         notify = self.alice.received[-1]
         assert isinstance(notify, Request)
         self.assertEqual(notify.raw_uri, b"sip:alice@192.0.2.1:5060")
+
+    @rfc(3261, "26.2.2", "what has a sips URI goes by TLS, and by nothing less")
+    def test_a_2xx_with_a_sips_contact(self) -> None:
+        self.change(b"one")
+        self.alice.take(200, Contact="<sips:alice@192.0.2.1>")
+        self.change(b"two")
+        self.assertEqual(self.alice.notified, [])
 
     def test_the_answer_to_an_older_one(self) -> None:
         """A SUBSCRIBE is answered at once, whatever is under way: what that comes to is no news."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
 from unittest.mock import patch
 
 from sipproxy.events.way import Post
 from sipproxy.sip.message import Request, Response
-from sipproxy.testing import FakeClient
+from sipproxy.testing import FakeClient, authorized
 from tests.events.fakes import NEWS, Phone
 from tests.events.test_subscribe import BOB, SubscribeCase
 from tests.events.test_telling import TellingCase
@@ -339,3 +340,38 @@ class Numbers(TellingCase):
         self.change(b"one")
         numbers += [m.cseq.number for m in there.received]
         self.assertEqual(numbers, [2, 3])
+
+
+class ByRoute(SubscribeCase):
+    """A Record-Route, which anybody may write."""
+
+    text = NEWS.replace("[auth]\nrequired = false\n", "")
+    accounts: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("alice@example.test", "bob@example.test"), "secret"
+    )
+
+    def ask_with_password(self, request: str) -> Response:
+        """Send a request, and again with the credentials that it is challenged for."""
+        self.alice.client.send(request)
+        challenge = self.alice.received[-1]
+        assert isinstance(challenge, Response)
+        self.alice.client.clear()
+        again = authorized(request, challenge, "alice", "secret").replace("z9hG4bK", "z9hG4bKx")
+        self.alice.client.send(again)
+        response = self.alice.received[0]
+        assert isinstance(response, Response)
+        return response
+
+    def test_a_password_says_nothing_of_where_it_leads(self) -> None:
+        """RFC 6665 §6.3: no large body goes where nobody has been heard to be."""
+        self.news.texts[BOB] = b"x" * 5000
+        victim = self.server.client("203.0.113.9")
+        self.alice.contact = "sip:example.test"
+        register = self.alice.request(To="<sip:alice@example.test>", Event="")
+        register = register.replace("SUBSCRIBE", "REGISTER").strip() + "\n\n"
+        self.assertEqual(self.ask_with_password(register).status, 200)
+        self.alice.contact = "sip:bob@example.test"
+        headers = {"Record_Route": "<sip:203.0.113.9;lr>", "Contact": "<sip:alice@example.test>"}
+        subscribe = self.alice.request(**headers).strip() + "\n\n"
+        self.assertEqual(self.ask_with_password(subscribe).status, 200)
+        self.assertEqual([len(message.body) for message in victim.received], [0])

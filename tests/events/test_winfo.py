@@ -485,6 +485,14 @@ class CoalescedTest(WinfoCase):
         assert body is not None
         self.assertIn(b'state="full"', body.data)
 
+    def test_one_who_knew_all_without_being_sent_anything(self) -> None:
+        """RFC 5839 §6.2: the first NOTIFY had no body, and the subscription has no memory."""
+        alice = self.subscriber()
+        alice.subscription.memory = None
+        self.notifier.dirty.clear()
+        self.watcher()
+        self.assertEqual(self.notifier.dirty, {(b"presence.winfo", ALICE)})
+
     def test_of_itself(self) -> None:
         deep = WatcherInformation(self.winfo, self.host)
         self.subscriber()
@@ -528,6 +536,18 @@ class LimitTest(WinfoCase):
         super().setUp()
         self.host = Host(winfo_watchers=2)
         self.winfo = WatcherInformation(self.package, self.host)
+
+    def test_so_many_fit_a_datagram(self) -> None:
+        """Else whoever has many watchers, and came by UDP, would never be told of any."""
+        self.host = Host()
+        self.winfo = WatcherInformation(self.package, self.host)
+        for number in range(1000):
+            who = known(
+                b"%d.with.quite-a-long-name@some.domain.example.org" % number, b"A. Watcher"
+            )
+            self.watcher((PENDING, SUBSCRIBE), who=who)
+        document = etree.tostring(self.subscriber().read[0])
+        self.assertLess(len(document), 65_535 - 4_000)
 
     def test_the_rest_follows(self) -> None:
         for status in (ACTIVE, WAITING, ACTIVE, PENDING, ACTIVE):

@@ -67,6 +67,13 @@ class Conditions(TellingCase):
         self.assertEqual(self.alice.ask().status, 200)
         self.assertEqual(self.alice.take(), ["active;expires=600: one"])
 
+    def test_what_was_not_told_is_not_taken_for_known(self) -> None:
+        """The condition is compared with what there is now, whoever was told of it."""
+        self.alice.ask(Suppress_If_Match="*")
+        self.change(b"one")
+        self.assertEqual(self.alice.ask(Suppress_If_Match=self.tag).status, 200)
+        self.assertEqual(self.alice.take(), ["active;expires=600: one"])
+
     def test_the_next_state_is_news(self) -> None:
         self.alice.ask(Suppress_If_Match=self.tag)
         self.change(b"one")

@@ -178,6 +178,15 @@ class SphereTest(WithPackage):
         self.assertNotIn(b"person", self.agent.render(bob).data)
         self.assertEqual(self.agent.notifier.told, [("judge", ALICE)])
 
+    def test_one_was_judged_again_by_chance(self) -> None:
+        """All others still have a verdict of another sphere, though the oldest one has not."""
+        self.go("work")
+        bob, _ = self.agent.watch(), self.agent.watch(b"sip:carol@example.test")
+        self.go("home")
+        bob.verdict = self.package.authorize(ALICE, bob.watcher)
+        self.agent.state()
+        self.assertEqual(self.agent.notifier.told, [("judge", ALICE)])
+
     def test_it_grants_nothing_any_more(self) -> None:
         self.go("work")
         bob: Any = self.agent.watch()
@@ -194,6 +203,11 @@ class SphereTest(WithPackage):
         self.agent.host.advance(10)
         watcher = self.package.authorize(ALICE, bob.watcher)
         self.assertEqual((watcher.handling, watcher.until), (CONFIRM, None))
+
+    def test_it_ends_tomorrow(self) -> None:
+        """The wall clock may be set meanwhile: an hour is the longest that is relied on it."""
+        self.go("work", ' until="2001-09-10T01:46:40Z"')
+        self.assertEqual(self.agent.watch().verdict.until, 3600.0)
 
     def test_rules_end_first(self) -> None:
         self.go("work", ' until="2001-09-09T01:46:50Z"')

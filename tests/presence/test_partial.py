@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from sipproxy.events.xml import read_xml
+from sipproxy.presence.differences import MAX_STEPS
 from sipproxy.presence.partial import DIFF, FULL, compact, difference, full
 from sipproxy.presence.patches import MAX_OPERATIONS, patched
 from tests.documents import assert_valid
@@ -165,6 +166,14 @@ class DifferenceTest(TableCase):
         for note in other.iter("{*}note"):
             note.text = f"{note.text}x"
         self.assertIsNone(difference(root, other, 2))
+
+    def test_what_is_deep_is_replaced_whole(self) -> None:
+        """Each level costs all that is beneath it once more: 60 of them took 40 ms."""
+        deep = [T3 + "<x:a xmlns:x='urn:example:x'>" + "<x:a>" * 50 + "{}" + "</x:a>" * 51] * 2
+        old, new = (pidf((T3[:7], text.format(n) + T3[:7])) for n, text in enumerate(deep))
+        (operation,) = written(difference(old, new, 1))
+        self.assertTrue(operation.startswith("<p:replace"), operation)
+        self.assertEqual(operation.split('"')[1].count("/"), MAX_STEPS)
 
     def test_what_depends_on_prefixes_otherwise_is_none(self) -> None:
         typed = '<x xmlns="u:" xmlns:i="http://www.w3.org/2001/XMLSchema-instance" i:type="r:y"/>'

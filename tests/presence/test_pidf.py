@@ -414,6 +414,13 @@ class NameTest(TableCase):
         self.agent.publish(pidf(service("t", "closed"), service("u")), second)
         self.assertEqual(basics(self.agent.shown()), {"t.2": "closed", "u": "open"})
 
+    def test_a_name_that_was_given_comes_from_the_publisher(self) -> None:
+        """The schema has each name once, and so does what is sent (§4.1.2)."""
+        self.agent.publish(pidf(service("t")))
+        second = self.agent.publish(pidf(service("t")))
+        self.agent.publish(pidf(service("t"), service("t.2", "closed")), second)
+        self.assertEqual(list(basics(self.agent.shown())), ["t", "t.3", "t.2"])
+
     def test_a_name_that_is_made_is_free(self) -> None:
         self.agent.publish(pidf(service("t"), service("t.2")))
         self.agent.publish(pidf(service("t"), service("t.3")))

@@ -32,7 +32,7 @@ from tests.presence.rulesets import (
 from tests.rfc import rfc
 
 REFUSED = {
-    "nothing": (b"", "Malformed XML: it has to be UTF-8"),
+    "nothing": (b"", "Malformed XML: it is empty"),
     "half": (ruleset(rule())[:-9], "Malformed XML: "),
     "another document": (b"<presence/>", "line 1: Element 'presence': No matching global"),
     "a document type": (b"<!DOCTYPE ruleset>" + ruleset(), "Malformed XML: a document type"),

@@ -67,11 +67,24 @@ class Transaction:
         self.responses: list[Response] = []
 
 
-class SlowStore(MemoryStore):
+class KeptStore(MemoryStore):
+    """A store that keeps everything at once, for another server of the same test."""
+
+    def later(self, kind: str, key: bytes, current: Callable[[bytes], Any]) -> None:
+        """Keep what there is now."""
+        value = current(key)
+        if value is None:
+            self.remove(kind, key)
+        else:
+            self.put(kind, key, value)
+
+
+class SlowStore(KeptStore):
     """A store that promises, and keeps or breaks its promises when a test says so."""
 
     def __init__(self) -> None:
-        MemoryStore.__init__(self, is_lasting=True)
+        KeptStore.__init__(self)
+        self.is_durable = True
         self.promises: list[Deferred[None]] = []
 
     def promised(self) -> Any:
@@ -96,7 +109,7 @@ class SlowStore(MemoryStore):
 class Host:
     """What registrar and location table use of a server; time passes in `advance`."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
+    def __init__(self, store: KeptStore | None = None) -> None:
         listen = Listen("udp", "127.0.0.1")
         self.identity = Identity(["example.test"], ["sip.example.test"], [listen])
         self.clock = Clock()
@@ -105,7 +118,7 @@ class Host:
         self.ticker.start()
         self.users: Any = {ALICE, b"bob@example.test", b"a b@example.test"}
         self.credentials = self
-        self.store = store or MemoryStore(STARTED, is_lasting=True)
+        self.store = store or KeptStore(STARTED)
         self.location = LocationTable(self, self)
 
     def _raised(self, sleeper: Sleeper) -> None:
@@ -159,7 +172,7 @@ class Host:
 class Bench:
     """A registrar with its table, and a client that counts its CSeq."""
 
-    def __init__(self, store: MemoryStore | None = None, **options: Any) -> None:
+    def __init__(self, store: KeptStore | None = None, **options: Any) -> None:
         self.host = Host(store)
         self.gruus = Gruus(bytes(range(KEY_LENGTH)), STARTED, self.host.now)
         self.host.identity.unveil = self.gruus.user

@@ -13,10 +13,9 @@ from sipproxy.registrar.binding import REFRESHED, REGISTERED, SHORTENED, Binding
 from sipproxy.registrar.gruu import Instance
 from sipproxy.registrar.records import kept_record, recalled
 from sipproxy.sip.headers import parse_name_addr
-from sipproxy.store.memory import MemoryStore
-from tests.registrar.fakes import Flow
+from tests.registrar.fakes import Flow, KeptStore
 
-BEFORE, AFTER = MemoryStore(1_000_000.0), MemoryStore(1_000_500.0)  # the same dates, other moments
+BEFORE, AFTER = KeptStore(1_000_000.0), KeptStore(1_000_500.0)  # the same dates, other moments
 CONTACTS = [
     b"<sip:alice@192.0.2.1>",
     b'"Alice \\"A\\"" <sip:alice@192.0.2.1:5062;transport=tcp?x=y>;q=0.5;+sip.instance="<urn:x:1>"',

@@ -47,6 +47,16 @@ class JudgeTests(TableCase):
             verdict = self.nonces.judge(bytes(changed), REALM, NOW)
             self.assertEqual(verdict, FORGED, f"octet {index}")
 
+    def test_for_whom(self) -> None:
+        """A nonce is sent to an address; another address has not shown that it is there."""
+        here, there = b"192.0.2.1", b"198.51.100.7"
+        nonce = self.nonces.make(REALM, NOW, self.nonces.salt(b"abcd", here))
+        self.assertEqual(self.nonces.judge(nonce, REALM, NOW), FRESH)
+        self.assertTrue(self.nonces.is_for(nonce, here))
+        self.assertFalse(self.nonces.is_for(nonce, there))
+        for nonsense in (b"", nonce[:20], b"\xff" * 52, b"zz" * 26, self.nonce):
+            self.assertFalse(self.nonces.is_for(nonsense, here), nonsense)
+
     @rows(
         {
             "empty": b"",

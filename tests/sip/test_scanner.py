@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_params, split_params
@@ -320,6 +320,33 @@ class MessageTests(SynchronousTestCase):
         run = [sys.executable, "-c", PREPARE]
         told = subprocess.run(run, capture_output=True, text=True, check=False)
         self.assertEqual((told.stdout, told.stderr), ("18 refused, 1 taken\n", ""))
+
+    def test_no_memory(self) -> None:
+        """Wherever memory runs out, it says so, and leaves nothing behind."""
+        try:
+            from _testcapi import remove_mem_hooks, set_nomemory
+        except ImportError:
+            raise SkipTest("this Python has no _testcapi") from None
+        data = replaced(b"", b"X: y")
+        answer = b"SIP/2.0 200 OK\r\n" + data.partition(b"\r\n")[2]
+
+        def starve(message: bytes, place: int) -> bool:
+            """Have one allocation fail; tell whether it was one of the scanner's."""
+            set_nomemory(place, place + 1)
+            try:
+                return scan_message(message, True) is None
+            except MemoryError:
+                return True
+            finally:
+                remove_mem_hooks()
+
+        for message in (data, answer):
+            before, places = 0, 0
+            for turn in range(20):
+                places = next(n for n in range(1, 500) if not starve(message, n))
+                before = before if turn else sys.getallocatedblocks()
+            self.assertGreater(places, 20)
+            self.assertLess(sys.getallocatedblocks() - before, 20)
 
     def test_wrong_types(self) -> None:
         """It takes octets, and is prepared once."""

@@ -221,6 +221,34 @@ class WritingTests(SqliteCase):
         self.assertGreater(path.stat().st_size, before + 100 * CHECKPOINT)
         self.assertEqual(self.thread.work, [])
 
+    def test_what_is_written_later_is_made_once(self) -> None:
+        """Of many changes the latest is made into a value, when it is written."""
+        made: list[bytes] = []
+
+        def current(key: bytes) -> Any:
+            made.append(key)
+            return None if key == b"gone" else len(made)
+
+        self.store.put("k", b"gone", 1)
+        self.settle()
+        for _ in range(3):
+            self.store.later("k", b"a", current)
+        self.store.later("k", b"gone", current)
+        self.assertEqual(made, [])
+        self.settle()
+        self.assertEqual(made, [b"a", b"gone"])
+        self.assertEqual(self.again(), {b"a": 1})
+
+    def test_one_that_cannot_be_made_keeps_no_other_back(self) -> None:
+        def broken(key: bytes) -> Any:
+            raise KeyError(key)
+
+        self.store.later("k", b"bad", broken)
+        self.store.put("k", b"good", 1)
+        self.settle()
+        self.assertEqual(self.again(), {b"good": 1})
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
     def test_commit_does_not_wait(self) -> None:
         self.store.put("k", b"a", 1)
         committed = self.store.commit()

@@ -10,6 +10,8 @@ AGENT = (
     + """
 [auth]
 required = false
+[federation]
+inbound = "open"
 [limits]
 source_rate = 0
 [events]

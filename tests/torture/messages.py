@@ -33,6 +33,18 @@ def as_message(invite: bytes) -> bytes:
     return head.replace(b"INVITE", b"MESSAGE") + blank + body
 
 
+def with_method(data: bytes, method: bytes, *lines: bytes) -> bytes:
+    """Return a request with another method, in CSeq too if it stands there, and more lines."""
+    start, line_end, rest = data.lstrip().partition(b"\r\n")
+    own = start.split(b" ")[0]
+    if own.startswith(b"SIP/"):
+        return data
+    head, blank, body = rest.partition(b"\r\n\r\n")
+    head = re.sub(rb"(?im)^(CSeq\s*:\s*\d+\s+)%b(?!\S)" % re.escape(own), rb"\1" + method, head)
+    start = method + start[len(own) :]
+    return start + line_end + b"".join(line + b"\r\n" for line in lines) + head + blank + body
+
+
 class Parts(NamedTuple):
     """A message taken apart without the parser under test."""
 

@@ -23,7 +23,7 @@ _placed = re.compile(
 )
 _person = re.compile(rb"(?i)(?:from|to|f|t)\s*:").match
 _branch = re.compile(rb"branch\s*=\s*[^\s;,]+")
-_NASTY = (
+NASTY = (
     b"\0", b"\r", b"\n", b"\r\n", b"\r\n ", b'"', b"\\", b"<", b">", b";", b",", b":", b"@", b"?",
     b"%", b"%00", b"%0d%0a", b"[", b"]", b"=", b"\xff", b"\xc3\xa9", b"-1", b"0", b"4294967296",
     b"99999999999999999999999", b"z9hG4bK", b";lr", b";maddr=" + HOST.encode(), b";tag=", b"*",
@@ -143,7 +143,7 @@ class Mutator:
 
     def _insert(self, data: bytes) -> bytes:
         at = self._place(data)
-        return data[:at] + self._random.choice(_NASTY) + data[at:]
+        return data[:at] + self._random.choice(NASTY) + data[at:]
 
     def _repeat(self, data: bytes) -> bytes:
         """Write a part again and again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipproxy.sip.message import Request
+from sipproxy.sip.response import make_response
 from tests.torture.agents import FOREVER, Agent
 from tests.torture.bodies import document
 from tests.torture.test_bodies import Bodies
@@ -323,3 +324,26 @@ class FloodTests(Bodies):
         self.assertEqual(statuses, [200] * 10 + [403] * 5)
         agent.server.advance(FOREVER)
         self.assertEqual(agent.lingers, {})
+
+    def test_strangers(self) -> None:
+        """Nobody vouches for them: so many from one address, until they answer."""
+        agent = Agent(self.mktemp(), "unproven = 10")
+        strangers = [f"<sip:eve{number}@far.test>;tag=x" for number in range(15)]
+        statuses = [agent.subscribe(From=name) for name in strangers[:10]]
+        last = agent.notifies
+        self.assertEqual(statuses, [200] * 10)
+        self.assertEqual([agent.subscribe(From=name) for name in strangers], [403] * 15)
+        agent.client.send(make_response(last[0], 200, b"x"))
+        self.assertEqual([agent.subscribe(From=name) for name in strangers[:2]], [200, 403])
+        agent.server.advance(FOREVER)
+        agent.client.clear()
+        agent.server.advance(600)
+        agent.server.advance(FOREVER)
+        self.assertEqual(agent.lingers, {})
+
+    def test_fetches(self) -> None:
+        """Who asks once is not counted, for nothing is kept; and nothing stays."""
+        self.assertEqual(self.flood(self.agent, 500, Expires="0"), [200] * 500)
+        self.assertEqual(self.agent.kept, {})
+        self.agent.server.advance(FOREVER)
+        self.assertEqual(self.agent.lingers, {})

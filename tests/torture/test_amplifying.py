@@ -6,7 +6,8 @@ answered. ``python -m twisted.trial tests.torture.test_amplifying`` prints the f
 
 from __future__ import annotations
 
-from sipproxy.testing import FakeFlow
+from sipproxy.sip.message import Request, Response
+from sipproxy.testing import CONFIG, FakeClient, FakeFlow, FakeServer, authorized
 from tests.rfc import rfc
 from tests.torture.agents import ALICE, FOREVER, SOURCE, Agent
 from tests.torture.bodies import document
@@ -34,7 +35,7 @@ NAMED: dict[str, dict[str, str]] = {
     "watchers": {"Event": "presence.winfo", "From": "<sip:alice@example.test>;tag=a"},
     "registrations": {"Event": "reg", "From": "<sip:alice@example.test>;tag=a"},
 }
-SIZES = {"no document": 0, "1 KB": 800, "64 KB": 60_000}
+SIZES = {"no document": 0, "1300 octets": 480, "2 KB": 800, "64 KB": 60_000}
 
 
 class Amplifying(Bodies):
@@ -88,6 +89,46 @@ class FactorTests(Amplifying):
                       f"{received / octets:5.1f}")  # fmt: skip
                 self.assertLess(received / octets, MOST, (name, kind))
                 self.assertLessEqual(times, 12, (name, kind))
+
+
+class ForgedTests(Amplifying):
+    """A user who knows a password, and forges the source of a datagram."""
+
+    def setUp(self) -> None:
+        settings = '[events]\npackages = ["presence"]\n[presence]\nunknown_watchers = "allow"\n'
+        accounts = {"alice@example.test": "a secret"}
+        self.server = FakeServer(self.mktemp(), CONFIG + settings, accounts)
+        self.here = self.server.client(SOURCE)
+        self.victim = self.server.client(VICTIM)
+        self.agent = Agent(self.mktemp())  # makes requests, and is not used else
+
+    def signed(self, data: bytes, again: str) -> str:
+        """Return a request with the credentials that its sender is asked for."""
+        self.here.clear()
+        self.here.send(data)
+        (challenge,) = self.here.received
+        assert isinstance(challenge, Response) and challenge.status == 401
+        text = data.decode().replace("\r\n", "\n")
+        signed = authorized(text, challenge, "alice", "a secret")
+        return signed.replace(";branch=z9hG4bK", f";branch=z9hG4bK{again}")
+
+    def subscribed(self, sender: FakeClient) -> list[int]:
+        """Publish much, subscribe from somewhere; return how large the NOTIFYs there are."""
+        own = {"From": "<sip:alice@example.test>;tag=a"}
+        body = document(f"<note>{'x' * 60_000}</note>")
+        self.here.send(self.signed(self.agent.request("PUBLISH", body, **own), "1"))
+        self.assertEqual(self.here.flow.sent[-1][:11], b"SIP/2.0 200")
+        data = self.signed(self.agent.request("SUBSCRIBE", **own), "2")
+        self.here.clear()
+        sender.send(data)
+        return [len(one.body) // 10_000 for one in sender.received if isinstance(one, Request)]
+
+    def test_whoever_was_challenged_there_is_there(self) -> None:
+        self.assertEqual(self.subscribed(self.here), [6])
+
+    @rfc(6665, "6.3", "a password is no proof that a subscriber is where a datagram comes from")
+    def test_a_challenge_that_was_sent_elsewhere_shows_nothing(self) -> None:
+        self.assertEqual(self.subscribed(self.victim), [0])
 
 
 class WithheldTests(Amplifying):

@@ -57,12 +57,13 @@ class World:
         domains: list[str],
         required: bool = False,
         accounts: dict[str, str] | None = None,
+        more: str = "",
     ) -> None:
         names = ", ".join(f'"{name}"' for name in domains)
         text = CONFIG.format(domains=names, required=str(required).lower())
         if domains == _DOMAINS:
             text += "".join(_LISTEN.format(*one) for one in _OWN)
-        self.server = FakeServer(directory, text, accounts)
+        self.server = FakeServer(directory, text + more, accounts)
         self.sender = self.server.client(SOURCE)
         self.phones: list[FakeClient] = [self.server.client(PHONE)]
 
@@ -101,9 +102,9 @@ class World:
         )
 
 
-def ours(directory: str, message: bytes, required: bool = False) -> World:
+def ours(directory: str, message: bytes, required: bool = False, more: str = "") -> World:
     """Return a world where every Request-URI is ours."""
-    world = World(directory, _DOMAINS, required)
+    world = World(directory, _DOMAINS, required, more=more)
     world.furnish(message)
     return world
 

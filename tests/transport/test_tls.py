@@ -612,10 +612,13 @@ class LeavingTests(TlsCase):
         a = self.tls("a.test", **limits)
         context = ssl.create_default_context(cafile=str(self.place / "ca.pem"))
         context.check_hostname = False
+        opened, count = [], a.network.opened
+        self.patch(a.network, "opened", lambda flow: opened.append(None) or count(flow))
 
         async def connection() -> None:
+            before = len(opened)
             client = TlsClient(self, a, context)
-            await self.until(lambda: a.network.connections)
+            await self.until(lambda: len(opened) > before)  # it may be gone when we look
             await say(client)
             await self.until(lambda: not a.network.connections)
             client.tls.close()
