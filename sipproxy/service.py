@@ -59,8 +59,12 @@ class SipService(Service):
     def startService(self) -> None:
         """Serve."""
         Service.startService(self)
-        for part in self.node.services:
-            part.startService()
+        gc.disable()  # all that is taken up lives long: looking for garbage in it doubles the time
+        try:
+            for part in self.node.services:
+                part.startService()
+        finally:
+            gc.enable()
         self.node.start()
         _spare_the_collector()
         commands = Commands(self.node)

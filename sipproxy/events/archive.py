@@ -108,6 +108,7 @@ class Recovery:
     def __init__(self, host: IHost, subscriptions: list[Subscription]) -> None:
         self._host = host
         self._left = deque(subscriptions)
+        self._next_at = 0.0
         self.due = self.booked = 0
 
     def start(self) -> None:
@@ -121,7 +122,12 @@ class Recovery:
         self._host.forget(self)
 
     def woken(self) -> None:
-        """Look at some."""
+        """Look at some; ticks that a long start has left behind come all at once."""
+        now = self._host.now()
+        if now < self._next_at:
+            self.start()
+            return
+        self._next_at = now + PAUSE / 2
         for _ in range(min(SLICE, len(self._left))):
             subscription = self._left.popleft()
             try:

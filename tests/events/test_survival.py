@@ -149,6 +149,19 @@ class ToldTest(SurvivalCase):
             counts.append(sum(len(phone.take()) for phone in phones))
         self.assertEqual((sum(counts), max(counts)), (199, SLICE))
 
+    def test_a_start_that_takes_long(self) -> None:
+        """The ticks that it has missed come at once; those who are to be told do not."""
+        phones = [Phone(self.server, f"u{n}", f"192.0.2.{n}") for n in range(1, 120)]
+        for phone in phones:
+            phone.subscribe()
+            phone.take()
+        self.server.advance(0.1)
+        self.restart(*phones)
+        self.server.clock.advance(5)
+        self.assertEqual(sum(bool(phone.take()) for phone in phones), SLICE)
+        self.server.advance(0.3)
+        self.assertEqual(sum(bool(phone.take()) for phone in phones), 119 - SLICE)
+
 
 class SequenceTest(SurvivalCase):
     """No CSeq, and no version of a document, is sent twice."""
