@@ -100,6 +100,7 @@ class Contexts:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(_OPTIONS)
+        context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # half of what an idle connection holds
         context.set_cipher_list(CIPHERS)
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)  # every handshake shows certificates
         if pair is not None:

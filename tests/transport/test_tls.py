@@ -11,6 +11,7 @@ from typing import Any
 from unittest import SkipTest
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import SSL
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -413,6 +414,21 @@ class ServerTests(TlsCase):
         a, _, flow = await self.pair()
         flow.close()
         await self.until(lambda: not a.network.connections and not flow.is_open)
+
+
+class IdleTests(TlsCase):
+    """A connection that says nothing holds no buffers: benchmarks/idle.py tells what it takes."""
+
+    async def test_buffers(self) -> None:
+        """In either role."""
+        a, b, flow = await self.pair()
+        for site in (a, b):
+            contexts = site.network.contexts
+            for context in (contexts.server(site.listens[0]), contexts.client()):
+                self.assertTrue(context.set_mode(0) & SSL.MODE_RELEASE_BUFFERS)
+        b.send(flow)
+        await self.until(lambda: b.told)
+        self.assertEqual(b.told, ["200"])
 
 
 class ReloadTests(TlsCase):
