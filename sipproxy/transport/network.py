@@ -90,6 +90,7 @@ class Network:
         self._listeners: list[tuple[Bound, SentBy]] = []
         self._ports: list[Any] = []
         self._flows: dict[bytes, StreamFlow] = {}
+        self._gathering: list[StreamFlow] = []
         self._aliases = AliasTable()
         self._per_address: Counter[bytes] = Counter()
         self._connecting: dict[_Place, list[Deferred[StreamFlow]]] = {}
@@ -192,6 +193,17 @@ class Network:
     def alias(self, flow: StreamFlow, port: int) -> None:
         """Let a connection that came in stand for one to its peer's port (RFC 5923 §8.2)."""
         self._aliases.alias(flow, port)
+
+    def gather(self, flow: StreamFlow) -> None:
+        """Have a connection flush once this turn of the reactor is over."""
+        if not self._gathering:
+            self._reactor.callLater(0, self._flush)
+        self._gathering.append(flow)
+
+    def _flush(self) -> None:
+        gathering, self._gathering = self._gathering, []
+        for flow in gathering:
+            flow.flush()
 
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
         """Send a response whose connection is gone by another one (RFC 3261 §18.2.2, 3263 §5).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IPullProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -60,6 +60,9 @@ class Surroundings(Protocol):
     def alias(self, flow: StreamFlow, port: int) -> None:
         """Let a connection that came in stand for one to its peer's port (RFC 5923 §8.2)."""
 
+    def gather(self, flow: StreamFlow) -> None:
+        """Have a connection flush once this turn of the reactor is over."""
+
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
         """Send a response whose connection is gone by another (RFC 3261 §18.2.2)."""
 
@@ -84,9 +87,13 @@ class ReplyPath:
             flow.surroundings.send_anew(flow, flow.host.decode(), self._port, data)
 
 
-@implementer(IPushProducer)
+@implementer(IPullProducer)
 class StreamFlow(TwistedProtocol):
     """One connection.
+
+    What a turn of the reactor gives it to send is sent together, and at once: by way of the
+    reactor it would cost three more system calls and another turn. Only what the kernel has no
+    room for goes that way.
 
     It closes by itself when it is idle, which one with watchers (bindings, dialogs, transactions)
     never is; when no message has come or gone in the time that one may take, which begins with the
@@ -97,6 +104,7 @@ class StreamFlow(TwistedProtocol):
     reliable = True
     via_transport = b"TCP"
     proven_domains: frozenset[bytes] = frozenset()
+    is_pushing = False  # as a producer of Twisted's: it is asked when there is room again
 
     def __init__(self, surroundings: Surroundings, name: bytes, sent_by: SentBy) -> None:
         self.surroundings = surroundings
@@ -111,8 +119,9 @@ class StreamFlow(TwistedProtocol):
         self._watchers: dict[Callable[[], None], None] = {}
         self._active = self._begun = 0.0
         self._unused: float | None = 0.0  # since when; None once a message has come or gone
-        self._stalled: float | None = None
-        self._queued = 0
+        self._stalled: float | None = None  # since when the kernel has had no room
+        self._gathered: list[bytes] = []
+        self._queued = 0  # octets: what is gathered, and what the kernel had no room for
         self._log = Logger()
 
     def __repr__(self) -> str:
@@ -136,16 +145,38 @@ class StreamFlow(TwistedProtocol):
             return
         if data is not PONG:
             self._unused = None
-        if self._stalled is not None:
-            self._queued += len(data)
-            if self._queued > self.surroundings.limits.write_queue:
-                self._log.info("{flow}: does not read, closed", flow=self)
-                self._abort()
-                return
         tape = self.surroundings.tape
         if tape is not None:
             tape.sent(data, self)
-        self._wire.write(data)
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        gathered = self._gathered
+        gathered.append(data)
+        self._queued += len(data)
+        if self._queued > self.surroundings.limits.write_queue:
+            self.flush()
+            self._check_queue()
+        elif len(gathered) == 1 and self._stalled is None:
+            self.surroundings.gather(self)
+
+    def _check_queue(self) -> None:
+        if self._queued > self.surroundings.limits.write_queue:
+            self._log.info("{flow}: does not read, closed", flow=self)
+            self._abort()
+
+    def flush(self) -> None:
+        """Send what was gathered, unless the kernel had no room for what was before it."""
+        if self._closing or self._stalled is not None or not self._gathered:
+            return
+        data, self._gathered = b"".join(self._gathered), []
+        sent = self._wire.writeSomeData(data)
+        sent = sent if isinstance(sent, int) else 0  # of an error the reactor will hear, too
+        self._queued = len(data) - sent
+        if self._queued:
+            self._stalled = self.surroundings.seconds()
+            self._sleep()
+            self._wire.write(data[sent:])
 
     def reply_path(self, via: Via) -> Path:
         """Return where responses go whose topmost Via is ``via``."""
@@ -182,7 +213,7 @@ class StreamFlow(TwistedProtocol):
         """Octets of SIP may come and go."""
         self._closing = False
         self._active = self.surroundings.seconds()
-        self._wire.registerProducer(self, True)
+        self._wire.registerProducer(self, self.is_pushing)
         self._sleep()
 
     def dataReceived(self, data: bytes) -> None:
@@ -221,7 +252,8 @@ class StreamFlow(TwistedProtocol):
         self.is_open = False
         self._closing = True
         self.surroundings.forget(self)
-        self._framer.close()  # whoever still refers to us keeps nothing of what came
+        self._framer.close()  # whoever still refers to us keeps nothing of what came, or was to go
+        self._gathered = []
         self.surroundings.closed(self)
         watchers, self._watchers = self._watchers, {}
         for closed in watchers:
@@ -235,6 +267,9 @@ class StreamFlow(TwistedProtocol):
         if self.is_open and not self._closing:
             self._closing = True
             self.surroundings.wake(self, self.surroundings.limits.write_stall)
+            if self._gathered:
+                self._wire.write(b"".join(self._gathered))
+                self._gathered = []
             self._wire.unregisterProducer()
             self._wire.loseConnection()
 
@@ -279,18 +314,13 @@ class StreamFlow(TwistedProtocol):
         else:
             self._sleep()
 
-    # IPushProducer: the transport tells us how full its buffer is
-
-    def pauseProducing(self) -> None:
-        """The transport's buffer is full: begin to count."""
-        if self._stalled is None:
-            self._stalled = self.surroundings.seconds()
-            self._queued = 0
-            self._sleep()
+    # IPullProducer: the transport asks for more
 
     def resumeProducing(self) -> None:
-        """The peer has read everything."""
+        """The kernel has taken what it had no room for."""
         self._stalled = None
+        self._queued = sum(map(len, self._gathered))
+        self.flush()
 
     def stopProducing(self) -> None:
         """The transport is closing."""

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
+    IPushProducer,
 )
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
@@ -189,16 +190,19 @@ def explain(error: BaseException | None) -> str:
     return "the connection has ended" if error is None else str(error) or type(error).__name__
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPushProducer)
 class TlsFlow(StreamFlow):
     """A connection with TLS: a flow once its handshake is over and its peer is who was wanted.
 
     ``wanted`` are the domains of which the certificate has to be for one, where we connect;
     ``ready`` is then told the outcome. ``proven_domains`` are those of the peer's certificate,
     which OpenSSL has verified: one that it refuses ends the handshake.
+
+    Twisted gathers what is written in a turn, and tells when too much waits.
     """
 
     via_transport = b"TLS"
+    is_pushing = True
 
     def __init__(
         self,
@@ -235,6 +239,20 @@ class TlsFlow(StreamFlow):
         if self._ready is not None:
             ready, self._ready = self._ready, None
             ready.callback(self)
+
+    def _put(self, data: bytes) -> None:
+        if self._stalled is not None:
+            self._queued += len(data)
+            self._check_queue()
+        if not self._closing:
+            self._wire.write(data)
+
+    def pauseProducing(self) -> None:
+        """Twisted's buffer is full: begin to count."""
+        if self._stalled is None:
+            self._stalled = self.surroundings.seconds()
+            self._queued = 0
+            self._sleep()
 
     def woken(self) -> None:
         """Close what is too slow, idle, half a message, or stalled."""

@@ -35,6 +35,7 @@ class Surroundings:
         self.messages: list[bytes] = []
         self.errors: list[int] = []
         self.anew: list[tuple[str, int, bytes]] = []
+        self.gathering: list[StreamFlow] | None = None  # None: whatever is written is sent at once
         self.open: list[StreamFlow] = []
         self.fault: Exception | None = None
 
@@ -73,6 +74,13 @@ class Surroundings:
         """Count it no more."""
         self.open.remove(flow)
 
+    def gather(self, flow: StreamFlow) -> None:
+        """Flush a connection, or note that it is to be flushed."""
+        if self.gathering is None:
+            flow.flush()
+        else:
+            self.gathering.append(flow)
+
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
         """Note what goes by another connection."""
         self.anew.append((host, port, data))
@@ -96,7 +104,15 @@ class Wire(StringTransport):
         StringTransport.__init__(self, peerAddress=IPv4Address("TCP", "192.0.2.7", 40000))
         self.was_aborted = False
         self.is_kept_alive = False
+        self.room = 1 << 30  # octets that the kernel takes
         self.protocol: Any = None
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """Take what there is room for; what comes by `write` waits."""
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.io.write(taken)
+        return len(taken)
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """There is nothing to delay."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 from unittest import SkipTest
 
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 
 from sipproxy.transport import network
 from sipproxy.transport.identity import SentBy
@@ -370,6 +372,46 @@ class SocketsTest(SiteCase):
             client.send(message("SIP/2.0/TCP h;branch=z9hG4bK1"))
             response = await self.response(client)
             self.assertEqual(response.via.params[b"received"], address.encode())
+
+
+class SlowReaderTest(SiteCase):
+    """A peer that reads when it likes: whatever is sent to it comes, and in order."""
+
+    async def connected(self) -> tuple[Any, socket.socket]:
+        """Return a flow, with little room in the kernel, and the client at its end."""
+        server = self.site(write_queue=1 << 26)
+        client = self.connect(FOUR, server.port("tcp"))
+        client.send(message("SIP/2.0/TCP h;branch=z9hG4bK1"))
+        await self.response(client)
+        server.flows[0].transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+        return server.flows[0], client
+
+    async def test_in_order(self) -> None:
+        flow, client = await self.connected()
+        parts = [b"%07d\n" % number * (number * number) for number in range(90)]
+        wanted, found, was_full = b"".join(parts), b"", False
+        while len(found) < len(wanted):
+            for _ in range(7):
+                if parts:
+                    flow.send(parts.pop(0))
+            await deferLater(reactor, 0)
+            was_full = was_full or flow._stalled is not None
+            with contextlib.suppress(BlockingIOError):
+                found += client.recv(200_000)
+        self.assertTrue(was_full)
+        self.assertTrue(found == wanted, "something is missing, or in another order")
+        self.assertIsNone(flow._stalled)
+
+    async def test_ends_with_the_rest(self) -> None:
+        """What waits is read before the end of the connection is."""
+        flow, client = await self.connected()
+        for number in range(100):
+            flow.send(b"%07d\n" % number * 2000)
+        flow.close()
+        found = b""
+        while part := await self.read(client):
+            found += part
+        self.assertEqual((len(found), found[-9:]), (1_600_000, b"\n0000099\n"))
 
 
 class LimitsTest(SiteCase):

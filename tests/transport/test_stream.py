@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weakref import ref
 
+from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy.sip.headers import parse_via
@@ -194,35 +195,115 @@ class WritingTest(StreamCase):
     """The queue of what a peer does not read is bounded."""
 
     def test_bounded(self) -> None:
-        self.flow.pauseProducing()
-        self.flow.send(b"x" * 500)
+        """By what the kernel has no room for."""
+        self.wire.room = 100
+        self.flow.send(b"x" * 599)
+        self.flow.send(b"y")
         self.assertTrue(self.flow.is_open)
-        self.flow.send(b"x")
+        self.flow.send(b"z")
         self.assertTrue(self.wire.was_aborted)
-        self.flow.send(b"x")
-        self.assertEqual(len(self.wire.value()), 500)
+        self.flow.send(b"z")
+        self.assertEqual(self.wire.value(), b"x" * 599)
+
+    def test_one_alone(self) -> None:
+        """One that is larger than the queue is none for it, where it is taken."""
+        self.flow.send(b"x" * 5000)
+        self.assertEqual(len(self.wire.value()), 5000)
+        self.wire.room = 4400
+        self.flow.send(b"x" * 5000)
+        self.assertTrue(self.wire.was_aborted)
 
     def test_read_in_time(self) -> None:
         for _ in range(5):
-            self.flow.pauseProducing()
-            self.flow.send(b"x" * 400)
+            self.wire.room = 0
+            self.flow.send(b"x" * 200)
+            self.flow.send(b"y" * 200)
             self.around.advance(25)
+            self.wire.room = 1 << 30
             self.flow.resumeProducing()
         self.around.advance(100)
         self.assertTrue(self.flow.is_open)
+        self.assertEqual(self.wire.value(), (b"x" * 200 + b"y" * 200) * 5)
+
+    def test_order(self) -> None:
+        """What came while there was no room goes after what there was none for."""
+        self.wire.room = 3
+        for part in (b"abcde", b"fg", b"h"):
+            self.flow.send(part)
+        self.assertEqual(self.wire.value(), b"abcde")
+        self.wire.room = 2
+        self.flow.resumeProducing()
+        self.flow.send(b"i")
+        self.assertEqual(self.wire.value(), b"abcdefgh")
+        self.wire.room = 9
+        self.flow.resumeProducing()
+        self.assertEqual(self.wire.value(), b"abcdefghi")
 
     def test_not_read_in_time(self) -> None:
+        self.wire.room = len(MESSAGE) - 1
         self.flow.send(MESSAGE)
-        self.flow.pauseProducing()
         self.around.advance(29.5)
         self.assertTrue(self.flow.is_open)
         self.around.advance(1)
         self.assertTrue(self.wire.was_aborted)
 
+    def test_lost(self) -> None:
+        """An error of the connection is the reactor's to tell: it is given what is left."""
+        self.patch(self.wire, "writeSomeData", lambda data: ConnectionLost())
+        self.flow.send(b"x")
+        self.assertEqual(self.wire.value(), b"x")
+        self.close_from_afar()
+        self.flow.flush()
+
     def test_nothing_after_the_end(self) -> None:
         self.flow.close()
         self.flow.send(b"x")
         self.assertEqual(self.wire.value(), b"")
+
+
+class GatheringTest(StreamCase):
+    """What a turn of the reactor gives a connection to send is sent together."""
+
+    def setUp(self) -> None:
+        StreamCase.setUp(self)
+        self.around.gathering = []
+        self.written: list[bytes] = []
+        self.patch(self.wire, "writeSomeData", self.write)
+
+    def write(self, data: bytes) -> int:
+        """Note what one call to the kernel is given."""
+        self.written.append(data)
+        return len(data)
+
+    def test_together(self) -> None:
+        for _ in range(2):
+            for part in (b"a", b"b", b"c"):
+                self.flow.send(part)
+            self.assertEqual(self.around.gathering, [self.flow])
+            self.around.gathering.pop().flush()
+        self.assertEqual(self.written, [b"abc", b"abc"])
+
+    def test_nothing_is_kept_for_long(self) -> None:
+        """Beyond the queue it is sent without waiting for the end of the turn."""
+        for _ in range(10):
+            self.flow.send(b"x" * 400)
+        self.assertEqual([len(data) for data in self.written], [800] * 5)
+
+    def test_closed(self) -> None:
+        """What was to be sent is, before the end."""
+        self.flow.send(b"a")
+        self.flow.send(b"b")
+        self.flow.close()
+        self.assertEqual(self.wire.value(), b"ab")
+        self.flow.flush()
+        self.assertEqual(self.written, [])
+
+    def test_ended(self) -> None:
+        """To whom there is no way any more, nothing is sent."""
+        self.flow.send(b"a")
+        self.close_from_afar()
+        self.flow.flush()
+        self.assertEqual((self.written, self.wire.value()), ([], b""))
 
 
 class EndTest(StreamCase):
