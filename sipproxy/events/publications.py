@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sipproxy.registrar.records import Flows
     from sipproxy.transaction.parties import Flow
 
+_NONE: frozenset[Any] = frozenset()
 _TAG_LENGTH = 16  # random octets: no two tags are ever the same, and nobody guesses one
 
 
@@ -265,10 +266,7 @@ def _key(package: bytes, resource: bytes) -> bytes:
     return package + b" " + resource
 
 
-def _connections(publications: Sequence[Publication]) -> set[Flow]:
+def _connections(publications: Sequence[Publication]) -> Set[Flow]:
     """Return the open connections that publications came by: over UDP there is no end to see."""
-    return {
-        flow
-        for publication in publications
-        if (flow := publication.flow) is not None and flow.reliable and flow.is_open
-    }
+    flows = [one.flow for one in publications if one.flow is not None and one.flow.reliable]
+    return {flow for flow in flows if flow.is_open} if flows else _NONE

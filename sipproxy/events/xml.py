@@ -25,7 +25,12 @@ _strange = re.compile(
 )
 _attributes = re.compile(rb"=\s*[\"']").findall
 _PARSER = etree.XMLParser(
-    resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False, remove_pis=True
+    resolve_entities=False,
+    load_dtd=False,
+    no_network=True,
+    huge_tree=False,
+    remove_pis=True,
+    collect_ids=False,  # nobody asks for an element by its ID
 )
 
 
