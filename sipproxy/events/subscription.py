@@ -22,7 +22,8 @@ from sipproxy.interfaces.events import (
 from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
-    from sipproxy.events.notifier import Notifier, Resource
+    from sipproxy.events.notifier import Notifier
+    from sipproxy.events.resources import Resource
 
 
 @implementer(ISubscription)

@@ -13,7 +13,8 @@ from sipproxy.events.way import Flight, Watching
 from sipproxy.interfaces.events import CONFIRM, Verdict
 
 if TYPE_CHECKING:
-    from sipproxy.events.notifier import Notifier, Resource
+    from sipproxy.events.notifier import Notifier
+    from sipproxy.events.resources import Resource
     from sipproxy.sip.message import Response
 
 PENDING, ACTIVE, WAITING, TERMINATED = b"pending", b"active", b"waiting", b"terminated"

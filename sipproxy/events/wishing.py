@@ -15,7 +15,8 @@ from sipproxy.events.telling import ACTIVE, NEVER, Telling
 from sipproxy.interfaces.events import Verdict
 
 if TYPE_CHECKING:
-    from sipproxy.events.notifier import Notifier, Resource
+    from sipproxy.events.notifier import Notifier
+    from sipproxy.events.resources import Resource
 
 _MOST_REQUESTS, _MOST_BYTES = 10, 32768  # that are kept of one dialog, for the terms in them
 
