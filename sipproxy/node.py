@@ -97,7 +97,7 @@ class Node:
         self.log = Logger(namespace="sipproxy")
         self.random = Entropy()
         self.reactor = reactor
-        self._tag_key = self.random(32)
+        self._tags = hashlib.blake2b(key=self.random(32), digest_size=8)
         self.listens = [one.listen for one in bound] or list(settings.listen)
         self.identity = Identity(settings.domains, settings.aliases, self.listens)
         self.wheel = Wheel(self._raised)
@@ -256,8 +256,8 @@ class Node:
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
         via = request.value(b"via") or b""
-        text = via + b"\0" + (request.value(b"call-id") or b"")
-        digest = hashlib.blake2b(text, key=self._tag_key, digest_size=8)
+        digest = self._tags.copy()
+        digest.update(via + b"\0" + (request.value(b"call-id") or b""))
         return digest.hexdigest().encode()
 
     def _raised(self, sleeper: Sleeper) -> None:

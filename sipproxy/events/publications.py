@@ -24,15 +24,19 @@ _TAG_LENGTH = 16  # random octets: no two tags are ever the same, and nobody gue
 
 
 class _Record:
-    """The publications of one resource for one package; wakes when the first of them expires."""
+    """The publications of one resource for one package; wakes when the first of them expires.
 
-    __slots__ = ("booked", "due", "package", "publications", "resource", "table")
+    None of them ends before ``lasts_until``.
+    """
+
+    __slots__ = ("booked", "due", "lasts_until", "package", "publications", "resource", "table")
 
     def __init__(self, table: PublicationTable, package: bytes, resource: bytes) -> None:
         self.table = table
         self.package = package
         self.resource = resource
         self.publications: tuple[Publication, ...] = ()
+        self.lasts_until = 0.0
         self.due = self.booked = 0
 
     def woken(self) -> None:
@@ -80,10 +84,9 @@ class PublicationTable(Service):
         if record is None:
             return ()
         now = self._host.now()
-        for publication in record.publications:
-            if publication.expires_at <= now:
-                return tuple(p for p in record.publications if p.expires_at > now)
-        return record.publications
+        if now < record.lasts_until:
+            return record.publications
+        return tuple(p for p in record.publications if p.expires_at > now)
 
     def resources(self) -> list[tuple[bytes, bytes]]:
         """Return package and address-of-record of all that has been published."""
@@ -207,6 +210,7 @@ class PublicationTable(Service):
 
     def _sleep(self, record: _Record) -> None:
         first = min([publication.expires_at for publication in record.publications])
+        record.lasts_until = first
         self._host.wake(record, first - self._host.now())
 
     # What survives

@@ -16,7 +16,7 @@ from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.outbound import is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_token, malformed
-from sipproxy.sip.headers import parse_event, parse_expires
+from sipproxy.sip.headers import parse_expires
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import refuse_unknown
 from sipproxy.sip.uri import aor_uri, parse_uri
@@ -98,8 +98,7 @@ class EventStateCompositor:
 
     def _package(self, request: Request) -> IEventPackage:
         """Step 2; its parameters mean nothing to a publication."""
-        event = request.value(b"event")
-        package = None if event is None else self._packages.find(parse_event(event).package)
+        package = self._packages.asked(request.value(b"event"))
         if package is None or not package.publication_types:
             raise SipError(489, headers=[(b"Allow-Events", self._packages.allow_events)])
         return package

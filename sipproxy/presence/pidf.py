@@ -72,7 +72,6 @@ class Document:
             "_persons",
             "_root",
             "data",
-            "has_timed",
             "key",
             "received",
             "renamed",
@@ -95,9 +94,6 @@ class Document:
         self.received = received
         self.key = key
         self.spheres = spheres
-        self.has_timed = (
-            b"timed-status" in data and root.find(f"{TUPLE}/{TIMED_STATUS}") is not None
-        )
         self.renamed: dict[str, str] = {}
         self.stamps = stamps
         self._contacts: list[Uri | None] | None = None
@@ -118,6 +114,13 @@ class Document:
     def tuples(self) -> int:
         """How many tuples there are; they come first."""
         return sum(1 for _ in self._root.iterchildren(TUPLE))
+
+    @property
+    def has_timed(self) -> bool:
+        """Whether it says what holds at other times (RFC 4481)."""
+        return b"timed-status" in self.data and (
+            self._root.find(f"{TUPLE}/{TIMED_STATUS}") is not None
+        )
 
     @property
     def persons(self) -> int:
@@ -183,13 +186,11 @@ class Reader:
         self.check_size(data)
         root = read_xml(data)
         self._check_root(resource, root)
-        if b"<!--" in data:
+        if b"!" in data:
             etree.strip_tags(root, etree.Comment)  # what they say obeys no rule
         spheres = list(_spheres(root)) if b"sphere" in data else []
         if not schema().validate(root) and not mended(root):
             raise _malformed(_fault())
-        if not all(len(element[0]) for element in root.iterchildren(TUPLE)):
-            raise _malformed("a <status> is empty")  # RFC 3863 §4.1.3
         stamps = _stamps(root, received, replaced)
         found = Document(root, data, received, self._key(replaced), spheres, stamps)
         _name_apart(found, others, replaced)
@@ -269,7 +270,14 @@ def _contact(element: etree._Element) -> list[Uri | None]:
 
 
 def _unstamped(root: etree._Element) -> list[etree._Element]:
-    return [tuple_ for tuple_ in root.iterchildren(TUPLE) if tuple_[-1].tag != TIMESTAMP]
+    """Return the tuples without a timestamp; raises `SipError` 400 for one that says nothing."""
+    found = []
+    for element in root.iterchildren(TUPLE):
+        if not len(element[0]):
+            raise _malformed("a <status> is empty")  # RFC 3863 §4.1.3
+        if element[-1].tag != TIMESTAMP:
+            found.append(element)
+    return found
 
 
 def _stamps(root: etree._Element, received: float, replaced: Document | None) -> dict[str, _Stamp]:

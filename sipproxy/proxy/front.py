@@ -196,6 +196,8 @@ class Front:
 
     def _filtered(self, visit: Visit) -> Any:
         """Ask the filters that are left, then hand the request to who serves it."""
+        if not self._filters:
+            return self._dispatch(visit)
         for one in visit.filters(self._filters):
             result = one.request(visit.request, visit.sender)
             if is_deferred(result):
