@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ids: Any = etree.XPath("//@id | //@xml:id")
 _braced = re.compile(r"\{[^}]*\}")
 _SIP = ("sip:", "sips:", "pres:", "im:")
-_Stamp = tuple[int, str]  # what a tuple says, and since when
+_Stamp = tuple[int, float]  # what a tuple says, and since when, in seconds of the wall clock
 
 
 class Sphere:
@@ -107,7 +107,7 @@ class Document:
             self._is_stamped = True
             times = (time for _, time in self.stamps.values())
             for element, time in zip(_unstamped(self._root), times, strict=True):
-                etree.SubElement(element, TIMESTAMP).text = time
+                etree.SubElement(element, TIMESTAMP).text = write_time(time)
         return self._root
 
     @property
@@ -197,11 +197,15 @@ class Reader:
         return found
 
     def remember(
-        self, found: Document, key: int, stamps: Mapping[str, str], renamed: Mapping[str, str]
+        self,
+        found: Document,
+        key: int,
+        stamps: Mapping[str, float | None],
+        renamed: Mapping[str, str],
     ) -> None:
         """Let a document that was read again be what it was, in the same place."""
         for name, (says, time) in found.stamps.items():
-            found.stamps[name] = says, stamps.get(name, time)
+            found.stamps[name] = says, stamps.get(name) or time
         if renamed:
             found.rename(renamed, frozenset())
         found.key, self._keys = key, max(key, self._keys)
@@ -289,7 +293,7 @@ def _stamps(root: etree._Element, received: float, replaced: Document | None) ->
         name = element.get("id", "")
         before = known.get(name)
         if before is None or before[0] != says:
-            before = says, write_time(received)
+            before = says, received
         stamps[name] = before
     return stamps
 
