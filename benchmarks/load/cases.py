@@ -86,7 +86,7 @@ class Operation:
     @property
     def prefix(self) -> str:
         """How its users are called, who are nobody else's: a server may see several cases."""
-        return f"u{OPERATIONS.index(self):03}"
+        return f"u{[one.name for one in OPERATIONS].index(self.name):03}"
 
     def setting(self, size: Size) -> Setting:
         """Return what it needs of a server."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,17 @@ def run(server: Server, op: str, **options: object) -> Run:
         check=False,
     )
     return told_by(done.stdout, done.stderr)
+
+
+@contextmanager
+def beside(line: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a program beside what the block does; it ends with the block at the latest."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def told_by(output: str, errors: str) -> Run:

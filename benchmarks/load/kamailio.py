@@ -67,32 +67,32 @@ class Kamailio(Server):
             "PORT": self.port,
             "TLS_PORT": self.tls_port,
             "MODULES": modules(),
-            "HOME": self._home,
+            "HOME": self.home,
             "LINGER": int(setting.linger * 1000),
             "PASSWORD": PASSWORD,
         }
         text = CONFIG.read_text()
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
-        (self._home / "kamailio.cfg").write_text(text)
+        (self.home / "kamailio.cfg").write_text(text)
         has = {*setting.needs, *(["digest"] if setting.accounts else [])}
         if "presence" in has:
             self._write_tables()
         memory = ["-m", "2048", "-M", "64", "-x", self.allocator, "-X", self.allocator]
         defined = [word for name in sorted(has) for word in ("-A", f"WITH_{name.upper()}")]
-        where = ["-f", "kamailio.cfg", "-Y", self._home, "-w", self._home]
+        where = ["-f", "kamailio.cfg", "-Y", self.home, "-w", self.home]
         return [program("kamailio"), "-DD", "-E", *where, *memory, "-b", "4194304", *defined]
 
     def _write_tables(self) -> None:
         """Make the tables that it wants to see, although it keeps nothing in them."""
-        database = sqlite3.connect(self._home / "kamailio.db")
+        database = sqlite3.connect(self.home / "kamailio.db")
         for name in ("standard", "presence"):
             database.executescript((SCHEMAS / f"{name}-create.sql").read_text())
         database.close()
 
     def memory(self) -> float:
         """KiB of the shared memory that are in use: nearly all that it keeps is there."""
-        command = [str(program("kamcmd")), "-s", f"unix:{self._home}/ctl", "core.shmmem"]
+        command = [str(program("kamcmd")), "-s", f"unix:{self.home}/ctl", "core.shmmem"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return found(r"real_used: (\d+)", done.stdout) / 1024
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass, field
 
 from benchmarks.load import generator
@@ -62,14 +61,12 @@ class LatencyBeside:
 
     def measure(self, server: Server, size: Size, settles: bool) -> Figure:
         """Start the PUBLISHes, and once they are under way, the MESSAGEs."""
-        line = self._publishing(server, size)
-        pipe = subprocess.PIPE
-        with subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True) as beside:
-            assert beside.stdout is not None
-            begun = beside.stdout.readline()
+        with generator.beside(self._publishing(server, size)) as publisher:
+            assert publisher.stdout is not None
+            publisher.stdout.readline()  # it begins to count
             run = messages(server, 500, size, "side")
-            is_over = beside.poll() is not None
-            publishing = generator.told_by(begun + beside.communicate(timeout=2 * LONGEST)[0], "")
+            is_over = publisher.poll() is not None
+            publishing = generator.told_by(*publisher.communicate(timeout=2 * LONGEST))
         if not (run.is_complete and publishing.is_complete):
             return Figure(None, None, run.fault or f"PUBLISH: {publishing.fault}", False)
         faults = [run.fault, publishing.fault and f"PUBLISH: {publishing.fault}"]

@@ -106,14 +106,13 @@ def _lines(path: str) -> list[str]:
 
 
 def chosen(only: Sequence[str]) -> list[Result]:
-    """Return the cases of these names, or whose names begin so; all where none is given."""
-    cases = [case for case in CASES if not only or case.name.startswith(tuple(only))]
-    exact = [case for case in cases if case.name in only]
-    unknown = [name for name in only if not any(case.name.startswith(name) for case in CASES)]
-    if unknown:
-        names = ", ".join(case.name for case in CASES)
-        raise click.ClickException(f"no case is called {unknown[0]}; there are: {names}")
-    return [Result(case) for case in (exact if len(exact) == len(only) and only else cases)]
+    """Return the cases that are called so, or whose names begin so; all where none is given."""
+    for name in only:
+        if not any(f"{case.name}-".startswith(f"{name}-") for case in CASES):
+            names = ", ".join(case.name for case in CASES)
+            raise click.ClickException(f"no case is called {name}; there are: {names}")
+    beginnings = tuple(f"{name}-" for name in only) or ("",)
+    return [Result(case) for case in CASES if f"{case.name}-".startswith(beginnings)]
 
 
 @click.command()

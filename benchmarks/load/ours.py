@@ -56,7 +56,7 @@ class Ours(Server):
             listen += LISTEN.format(transport="tls", port=self.tls_port) + CERTIFICATE
         required = "true" if setting.accounts else "false"
         text = OURS.format(listen=listen, required=required, linger=setting.linger)
-        (self._home / "sipproxy.toml").write_text(text)
+        (self.home / "sipproxy.toml").write_text(text)
         if setting.accounts:
             self._write_accounts(setting.accounts)
         # What `tests` does when it is imported is to leave the scanner out where IN_PYTHON says so.
@@ -68,7 +68,7 @@ class Ours(Server):
         named = [user.encode() for user in users]
         secrets = ((ha1("MD5", user, domain, password), b"", b"") for user in named)
         rows = ((user, domain, secret) for user, secret in zip(named, secrets, strict=True))
-        AccountTable(self._home / "var").put_all(rows, replace=False)
+        AccountTable(self.home / "var").put_all(rows, replace=False)
 
     def _environment(self) -> Mapping[str, str]:
         environment = {name: value for name, value in os.environ.items() if name not in IN_PYTHON}

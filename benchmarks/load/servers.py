@@ -60,7 +60,7 @@ class Server:
     def __init__(self, home: Path, setting: Setting) -> None:
         self.port = free_port()
         self.tls_port = self.port + 1
-        self._home = home
+        self.home = home
         if "tls" in setting.needs:
             Authority().write(home, "our", *dns(DOMAIN))
         command = self._prepared(setting)
@@ -102,7 +102,7 @@ class Server:
                 except OSError:
                     time.sleep(0.02)
                 if self._child.poll() is not None or time.monotonic() > deadline:
-                    log = (self._home / "log").read_text("utf-8", "replace")
+                    log = (self.home / "log").read_text("utf-8", "replace")
                     raise NotServing(log[-2000:] or "it says nothing")
 
     def stop(self) -> None:
