@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Protocol
 
 from benchmarks.load import generator
+from benchmarks.load.generator import Run
 from benchmarks.load.servers import PASSWORD, Server, Setting
 
 
@@ -110,11 +111,17 @@ class Operation:
         count = self.counts[size.value]
         settle = Setting().linger + SETTLING if settles else 0.1
         run = generator.run(server, self.op, **{**self.options(size), "settle": settle})
+        fault = run.fault or self._unchallenged(run)
         if not run.is_complete:
-            return Figure(None, None, run.fault, False)
+            return Figure(None, None, fault, False)
         share = 1e6 / (run.told["notify"] if self.per_notify else count)
         after = run.cleaning(settle) * share if settles else None
-        return Figure(run.cpu * share, after, run.fault)
+        return Figure(run.cpu * share, after, fault)
+
+    def _unchallenged(self, run: Run) -> str:
+        """Return how many were not asked for a password; nothing where all were who should be."""
+        found, due = run.told["challenges"], run.told["n"] if "digest" in self.needs else 0
+        return "" if found == due else f"{found} of {due} challenged"
 
 
 def _message(kind: str, counts: tuple[int, int, int], what: str, **load: object) -> Operation:
