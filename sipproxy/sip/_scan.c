@@ -172,7 +172,8 @@ static int put(PyObject *params, Text name, Text value, int has_value)
     return is_put;
 }
 
-/* *( ";" token [ "=" value ] ) up to `end`, without spaces, quotes and brackets; 0 if it is not. */
+/* *( ";" token [ "=" value ] ) up to `end`, without spaces, brackets and escapes, but for what is
+   quoted; 0 if it is not. */
 static int header_params(const char *at, const char *end, PyObject *params)
 {
     while (at < end) {
@@ -185,9 +186,15 @@ static int header_params(const char *at, const char *end, PyObject *params)
         has_value = at < end && *at == '=';
         if (has_value) {
             value.at = ++at;
-            while (at < end && is(*at, VALUE) && *at != '=' && *at != '[' && *at != ']') at++;
-            if (at == value.at) return 0;
-            if (at < end && *at == '=') at = run_of(at + 1, end, VALUE);
+            if (at < end && *at == '"') {
+                for (at++; at < end && *at != '"' && *at != '\\';) at++;
+                if (at == end || *at++ == '\\') return 0;
+            }
+            else {
+                while (at < end && is(*at, VALUE) && *at != '=' && *at != '[' && *at != ']') at++;
+                if (at == value.at) return 0;
+                if (at < end && *at == '=') at = run_of(at + 1, end, VALUE);
+            }
             value.size = at - value.at;
         }
         if (params && !put(params, name, value, has_value)) return 0;
