@@ -170,6 +170,8 @@ class Registration:
 
     def _path(self) -> tuple[bytes, ...]:
         """RFC 3327 §5.3: the vector is kept with the bindings; §4: its URIs are loose routers."""
+        if b"path" not in self._request.names:
+            return ()
         addresses = self._request.addresses(b"path")
         if len(addresses) > self._options.max_path:
             raise malformed("Path")
