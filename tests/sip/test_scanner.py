@@ -27,6 +27,7 @@ from sipproxy.sip.scanner import (
     find_field,
     read_field,
     scan_address,
+    scan_end,
     scan_message,
     scan_params,
     scan_uri,
@@ -360,6 +361,9 @@ class MessageTests(SynchronousTestCase):
         self.assertRaises(TypeError, scan_message, b"")
         for scan in (scan_uri, scan_address, scan_params):
             self.assertRaises(TypeError, scan, None)
+        for wrong in ((b"",), ("", 0, 0, 0), (b"", None, 0, 0), (b"", 0, 0, "")):
+            self.assertRaises(TypeError, scan_end, *wrong)
+        self.assertRaises(OverflowError, scan_end, b"", 1 << 64, 0, 0)
         self.assertRaises(TypeError, find_field, (), [], b"to")
         self.assertRaises(TypeError, find_field, [], [])
 
@@ -427,6 +431,21 @@ class ValueTests(SynchronousTestCase):
         for name in (*NAMES, b"tox", b"t", b"", b"w"):
             found = find_field(NAMES, LINES, name)
             self.assertEqual(found, read_field(NAMES, LINES, name), name)
+
+    def test_ends(self) -> None:
+        """Where a message ends is told within the limits, wherever it begins."""
+        head = b"OPTIONS sip:a SIP/2.0\r\nl: 5"
+        data = head + b"\r\n\r\nhello"
+        for start in (0, 3):
+            inside = (b"x" * start + data, start)
+            self.assertEqual(scan_end(*inside, len(head), 5), start + len(data))
+            self.assertEqual(scan_end(*inside, len(head) - 1, 5), 0)
+            self.assertEqual(scan_end(*inside, len(head), 4), 0)
+        self.assertEqual(scan_end(data[:-5], 0, 99, 5), len(data))
+        for end in range(len(data) - 5):
+            self.assertEqual(scan_end(data[:end], 0, 99, 5), 0, data[:end])
+        for start in (-1, len(data), len(data) + 1):
+            self.assertEqual(scan_end(data, start, 99, 5), 0, start)
 
     def test_nothing_is_kept(self) -> None:
         """Nothing that was read, or refused, leaves anything behind."""
