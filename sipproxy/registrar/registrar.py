@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -95,7 +97,7 @@ class Registrar:
     ) -> None:
         """Step 8."""
         headers = self._contacts(request, aor, current)
-        headers.append((b"Date", formatdate(usegmt=True).encode()))
+        headers.append((b"Date", _date(int(time.time()))))
         headers += [(b"Path", value) for value in request.values(b"path")]  # RFC 3327 §5.3
         headers += self._service_route
         if asked.is_outbound and supports(request, b"outbound"):  # RFC 5626 §6
@@ -120,6 +122,12 @@ class Registrar:
                 value += b";temp-gruu=" + quote(self._gruus.temporary(scheme, aor, latest))
             values.append((b"Contact", value))
         return values
+
+
+@functools.lru_cache(1)
+def _date(second: int) -> bytes:
+    """Return the Date of a response, made once a second: it takes 4 us."""
+    return formatdate(second, usegmt=True).encode()
 
 
 def _service_route(text: str, identity: Identity) -> list[tuple[bytes, bytes]]:
