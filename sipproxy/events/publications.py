@@ -13,6 +13,7 @@ from sipproxy.events.publication_records import KIND, kept_record, read_record, 
 from sipproxy.interfaces import IHost
 from sipproxy.interfaces.events import Publication
 from sipproxy.interfaces.ledger import Ledger
+from sipproxy.interfaces.turns import Turns
 from sipproxy.sip.errors import SipError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class PublicationTable(Service):
         packages: Packages,
         flows: Flows,
     ) -> None:
+        self.turns = Turns()  # by resource: whoever changes its publications takes one
         self._host = host
         self._changed = changed
         self._packages = packages

@@ -44,7 +44,7 @@ class Subscribe:
         self._core = core
         self._notifier = notifier
         self._packages = notifier.packages
-        self._turns = Turns(_WAITING)
+        self._turns = Turns()
         self._forwarded = frozenset(name.encode() for name in notifier.settings.forward)
 
     def claims(self, request: Request) -> bool:
@@ -72,7 +72,9 @@ class Subscribe:
             raise SipError(489, headers=[(b"Allow-Events", self._packages.allow_events)])
         if request.to.tag is not None:
             return self._turns.take(
-                request.to.tag, lambda: self._refresh(request, transaction, sender, event)
+                request.to.tag,
+                lambda: self._refresh(request, transaction, sender, event),
+                _WAITING,
             )
         flow, resource = transaction.flow, self._resource(request)
 
