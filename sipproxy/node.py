@@ -16,6 +16,7 @@ from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
+from sipproxy.events.departed import Departures
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
@@ -179,6 +180,7 @@ class Node:
             f for f in filters if interfaces.IResponseFilter.providedBy(f)
         ]
         self._origin.routers = routers
+        self.departures = Departures(self, self.notifier, self.publications)
         senders = Senders(self.core, self._authenticator())
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self.notifier.packages.allow_events
@@ -274,6 +276,8 @@ class Node:
         """Begin to serve."""
         self.ticker.start()
         self.network.start()
+        if hasattr(self.accounts, "reload"):  # one was deleted, perhaps, while nobody served
+            self.departures.look()
 
     def stop(self) -> None:
         """Stop serving, and close everything."""

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from sipproxy import __version__
 from sipproxy.ctl import trace
-from sipproxy.ctl.unbinding import reject_strangers, unbind
+from sipproxy.ctl.unbinding import unbind
 from sipproxy.ctl.watching import publications, watchers
 from sipproxy.interfaces.turns import Turns
 from sipproxy.node import Node
@@ -170,7 +170,7 @@ class Commands(Factory):
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
         reload()
-        reject_strangers(self.node)
+        self.node.departures.look()
 
     def _reload_documents(self, request: dict[str, Any]) -> None:
         """Read one user's documents again, or all; who watches the user is judged anew at once."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sipproxy.ctl.command import as_json, asked, show
-from sipproxy.interfaces import REJECTED, Ending, is_deferred, then
+from sipproxy.interfaces import Ending, is_deferred, then
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -47,17 +46,6 @@ def _unbind(node: Node, aor: bytes, contact: str | None, event: str, seconds: in
 
 def _not_written(_: object) -> None:
     raise ValueError("the bindings stay: the store cannot be written")
-
-
-def reject_strangers(node: Node) -> None:
-    """End the bindings of whoever is no user any more: to register again will not help."""
-
-    def judged(aor: bytes, is_known: bool) -> None:
-        if not is_known:
-            node.location.turns.take(aor, lambda: node.location.commit(aor, [], REJECTED))
-
-    for aor in node.location.aors():
-        then(node.credentials.known(aor), partial(judged, aor))
 
 
 @click.command("unbind")

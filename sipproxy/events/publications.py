@@ -141,6 +141,15 @@ class PublicationTable(Service):
         kept = [p for p in self.of(package, resource) if p is not known]
         return self._change(package, resource, kept, self._tag())
 
+    def clear(self, package: bytes, resource: bytes) -> Any:
+        """Forget all publications of a resource, once those that are being written are done."""
+        return self.turns.take(
+            resource,
+            lambda: (
+                self._change(package, resource, (), b"") if self.of(package, resource) else None
+            ),
+        )
+
     def _change(
         self,
         package: bytes,
