@@ -16,6 +16,7 @@ from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
+from sipproxy.events.contacts import Contacts
 from sipproxy.events.departed import Departures
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
@@ -183,6 +184,8 @@ class Node:
         self.departures = Departures(self, self.notifier, self.publications)
         senders = Senders(self.core, self._authenticator())
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
+        contacts = Contacts(self.notifier)
+        self.core.astray, self.front.is_own = contacts.refusal, contacts.has
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
         self._set_up([forwarder, *packages], [*filters, *handlers, *routers])

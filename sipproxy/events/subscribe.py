@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipproxy.events.asked import Asked, read_event
-from sipproxy.events.dialog import MARK, Dialog
+from sipproxy.events.contacts import TAG, is_ours, own_tag
+from sipproxy.events.dialog import Dialog
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.subscription import Subscription
 from sipproxy.events.watchers import watcher_of
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from sipproxy.transaction.server import ServerTransaction
 
 SUPPORTED: frozenset[bytes] = frozenset()
-_TAG = 8  # random bytes
 _WAITING = 10  # requests of one dialog, while one before them is written; beyond: 503
-_own = re.compile(rb"%b[0-9a-f]{%d}" % (MARK, 2 * _TAG)).fullmatch
 
 
 @implementer(IRequestHandler)
@@ -92,7 +90,7 @@ class Subscribe:
         if not is_ours(request):
             aor: bytes = self._core.identity.canonical(request.uri)
             return aor
-        known = self._notifier.find((request.uri.user or b"")[len(MARK) :])
+        known = self._notifier.find(own_tag(request))
         if known is None:
             raise SipError(404)
         return known.resource
@@ -138,7 +136,7 @@ class Subscribe:
         return verdict
 
     def _dialog(self, request: Request, sender: Sender, event: Event, flow: Flow) -> Dialog:
-        tag = self._core.random(_TAG).hex().encode()
+        tag = self._core.random(TAG).hex().encode()
         dialog = Dialog(request, event, flow, tag, self._core.identity)
         dialog.is_proven = self._is_own(dialog, sender)
         if dialog.size > self._notifier.settings.dialog:
@@ -232,11 +230,3 @@ class Subscribe:
         ]
         response = make_response(request, status, dialog.tag, headers=headers)
         self._core.respond_with(request, transaction, response)
-
-
-def is_ours(request: Request) -> bool:
-    """Tell whether the Request-URI is a Contact that we made."""
-    uri = request.uri
-    if uri.user is None or not is_gruu(uri) or uri.params[b"gr"]:
-        return False
-    return _own(uri.user) is not None

@@ -57,6 +57,8 @@ class Core:
         self.location: ILocation
         self.credentials: ICredentialStore
         self.response_filters: list[IResponseFilter] = []
+        # What is answered for a GRUU that no binding has.
+        self.astray: Callable[[Request], SipError] = lambda request: SipError(404)
         self.answers: Counter[tuple[bytes, int]] = Counter()  # sent, by method and class
         self.log = Logger(namespace="sipproxy.proxy")
 
