@@ -241,7 +241,8 @@ class IResponseFilter(Interface):
     def response(response: Response, request: Request) -> None:
         """Look at it, and edit it if need be.
 
-        Where it raises, 500 goes in its place, and nothing in that of a provisional response.
+        Where it raises, 500 goes in its place, and nothing in that of a provisional response; but a
+        2xx to INVITE goes on as it was before (RFC 3261 §16.7 step 5).
         """
 
 
