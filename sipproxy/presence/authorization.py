@@ -50,6 +50,7 @@ class Authorization:
     ) -> None:
         self._host = host
         self._wall = wall
+        self._most = settings.rules
         handling = _UNKNOWN[settings.unknown_watchers]
         self._unknown = Verdict(handling, EVERYTHING if handling == ALLOW else None)
         self._rules: dict[bytes, tuple[Rule, ...]] = {}
@@ -103,7 +104,8 @@ class Authorization:
     def _read(self, resource: bytes, name: str) -> list[Rule]:
         """A document that is not understood grants nothing (RFC 5025 §10)."""
         try:
-            return read_rules(self._host.documents.get(resource, KIND, name) or b"", name)
+            data = self._host.documents.get(resource, KIND, name) or b""
+            return read_rules(data, name, self._most)
         except ValueError as error:
             self._host.log.error(
                 "rules {name} of {user!r} grant nothing: {problem}",
