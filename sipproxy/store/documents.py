@@ -13,7 +13,7 @@ from sipproxy.presence.authorization import KIND as RULES
 from sipproxy.presence.rules import read_rules
 from sipproxy.presence.settings import Presence
 from sipproxy.store.options import DocumentsOptions
-from sipproxy.store.schema import connect, create, transaction
+from sipproxy.store.schema import connect, create, snapshot, transaction
 
 # The kinds that there are, and what raises ValueError for a document that is none of its kind.
 KINDS: dict[str, Callable[[bytes, Presence], object]] = {
@@ -86,7 +86,7 @@ class DocumentTable:
     def rows(self, aor: bytes | None = None) -> Iterator[tuple[bytes, str, str, bytes]]:
         """Return address-of-record, kind, name and document of all, or of one user, in order."""
         asked = "" if aor is None else "WHERE aor = ?"
-        with transaction(self.path) as database:
+        with snapshot(self.path) as database:
             yield from database.execute(
                 f"SELECT aor, kind, name, data FROM documents {asked} ORDER BY aor, kind, name",
                 () if aor is None else (aor,),
