@@ -141,7 +141,12 @@ class Subscribe:
         dialog.is_proven = self._is_own(dialog, sender)
         if dialog.size > self._notifier.settings.dialog:
             raise SipError(513)
+        self._refuse_inside(dialog)
         return dialog
+
+    def _refuse_inside(self, dialog: Dialog) -> None:
+        if self._notifier.post.leads_inside(dialog):
+            raise SipError(403, "Contact Is Not To Be Reached From Here")
 
     def _begin(
         self,
@@ -199,6 +204,7 @@ class Subscribe:
         if flow is None:
             return None  # it is answered already, or given up
         turn = dialog.turned(request, flow, self._core.identity)
+        self._refuse_inside(dialog.after(turn))
 
         def done() -> None:
             if subscription.dialog is None:

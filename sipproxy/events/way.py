@@ -113,6 +113,19 @@ class Post:
             return False
         return dialog.size + _OTHER + len(content.octets) > self._largest
 
+    def leads_inside(self, dialog: Dialog) -> bool:
+        """Tell whether a NOTIFY would go from outside into our site, for no flow leads elsewhere.
+
+        Whoever subscribes may name any host as its Contact; a NOTIFY goes where it has shown to be
+        (RFC 6665 §6.3). The operator may have written down that host, or that all may.
+        """
+        if dialog.flow is not None or not dialog.is_outside:
+            return False
+        hop, core = dialog.next_hop, self._core
+        if core.identity.domain_of(hop) is not None or core.peers.hop(hop.host) is not None:
+            return False
+        return core.network.resolver.leads_inside(hop)
+
     @property
     def _largest(self) -> int:
         """The most bytes that go by UDP where nobody is known to be (RFC 3261 §18.1.1)."""
@@ -153,6 +166,8 @@ class Post:
         departure = Departure(self, dialog, request, user)
         if dialog.is_lost:
             departure.refused(SipError(430))
+        elif self.leads_inside(dialog):
+            departure.refused(SipError(403))
         else:
             self._origin.dispatch(departure)
         return departure
