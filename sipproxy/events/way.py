@@ -198,7 +198,7 @@ class Departure(Errand):
         self._post = post
         self._dialog = dialog
         self._watching: Watching | None = user
-        self._copies: Sequence[Request] = ()
+        self._copy: Request | None = None  # what leaves, where it is one and the same
         self._left = 1
         self._clients: list[ClientTransaction] = []
 
@@ -207,9 +207,10 @@ class Departure(Errand):
         """Whether nobody waits for an answer any more."""
         return self._watching is None
 
-    def leaving(self, copies: Sequence[Request]) -> None:
+    def leaving(self, copies: Sequence[Request], may_change: bool) -> None:
         """It is about to leave as these copies."""
-        self._copies, self._left = copies, len(copies)
+        self._copy = copies[0] if len(copies) == 1 and not may_change else None
+        self._left = len(copies)
 
     def sent(self, client: ClientTransaction) -> None:
         """A branch has its transaction."""
@@ -239,8 +240,8 @@ class Departure(Errand):
         if response.status < 300 or self._is_last():
             user = self._over()
             assert user is not None
-            if response.status < 300 and len(self._copies) == 1:
-                self._post.learn(self._dialog, self._copies[0], transaction.flow)
+            if response.status < 300 and self._copy is not None:
+                self._post.learn(self._dialog, self._copy, transaction.flow)
             user.answered(response, self)
 
     def timed_out(self, transaction: ClientTransaction) -> None:

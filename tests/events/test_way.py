@@ -355,6 +355,22 @@ class ByLocation(WayCase):
         self.subscribe(Contact=f"<{GRUU}>")
         self.assert_nothing_is_left()
 
+    @rfc(5626, "7", "a NOTIFY to a GRUU goes by the next flow where one has failed")
+    def test_several_flows_of_one_device(self) -> None:
+        """Each NOTIFY looks for its way, so that none relies on a flow that may be dead."""
+        other = Phone(self.server, "alice", "192.0.2.7")
+        outbound = "expires=600;reg-id={};" + INSTANCE
+        for phone, number in ((self.alice, 1), (other, 2)):
+            self.register(phone, f"<sip:alice@{phone.host}:5060>;{outbound.format(number)}")
+        self.subscribe(Contact=f"<{GRUU}>")
+        answer(other.client, 430)
+        self.assertEqual(answer(self.alice.client), [b"sip:alice@192.0.2.1:5060"])
+        self.change(b"one")
+        self.assertEqual(len(other.client.received), 1)
+        self.server.advance(5.2)
+        self.assertEqual(answer(self.alice.client), [b"sip:alice@192.0.2.1:5060"])
+        self.assertEqual(len(self.notifier), 1)
+
     def test_several_devices(self) -> None:
         """One that accepts is enough; where all refuse, it is over."""
         other = Phone(self.server, "alice", "192.0.2.7")
