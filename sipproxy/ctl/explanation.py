@@ -223,7 +223,7 @@ class Explanation:
             text += "; a NOTIFY is on its way, and the next one waits for its answer"
         elif one.tells_at is not None and one.tells_at > self._now:
             text += f"; a change is told in {one.tells_at - self._now:.1f} s"
-        if one.is_behind:
+        if one.was_refused:
             text += "; it has refused what it was told last, and is told all with the next change"
         if one.is_conditional:
             text += "; it is not told what it has said that it knows (Suppress-If-Match)"
