@@ -7,13 +7,16 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
 
 from sipproxy import __version__
 from sipproxy.ctl import trace
-from sipproxy.ctl.unbinding import reject_strangers, unbind
+from sipproxy.ctl.unbinding import unbind
 from sipproxy.ctl.watching import publications, watchers
+from sipproxy.interfaces.turns import Turns
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import split_aor
@@ -33,17 +36,26 @@ class ControlProtocol(LineOnlyReceiver):
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
+        self._turns = Turns()
 
     def lineReceived(self, line: bytes) -> None:
-        """Answer a command."""
-        try:
-            answer = {"ok": True, "result": self._commands.run(json.loads(line))}
-        except (_Mistake, ValueError) as error:
-            answer = {"ok": False, "error": str(error)}
-        except Exception as error:
-            self._commands.node.log.failure("control command {line!r}", line=line)
-            answer = {"ok": False, "error": f"{type(error).__name__}: see the server's log"}
-        self._wire.write(json.dumps(answer).encode() + b"\n")
+        """Answer a command, which may take its time: the next one waits for it."""
+        self._turns.take(b"", lambda: self._answer(line))
+
+    def _answer(self, line: bytes) -> Any:
+        result = maybeDeferred(lambda: self._commands.run(json.loads(line)))
+        result.addCallback(lambda result: {"ok": True, "result": result})
+        result.addErrback(self._failed, line)
+        return result.addCallback(
+            lambda answer: self._wire.write(json.dumps(answer).encode() + b"\n")
+        )
+
+    def _failed(self, failure: Failure, line: bytes) -> dict[str, Any]:
+        error = failure.value
+        if isinstance(error, _Mistake | ValueError):
+            return {"ok": False, "error": str(error)}
+        self._commands.node.log.failure("control command {line!r}", failure, line=line)
+        return {"ok": False, "error": f"{type(error).__name__}: see the server's log"}
 
     @property
     def _wire(self) -> Any:
@@ -76,7 +88,7 @@ class Commands(Factory):
         return ControlProtocol(self)
 
     def run(self, request: Any) -> Any:
-        """Run a command; raises ValueError for one that is none."""
+        """Run a command, which may return a Deferred; raises ValueError for one that is none."""
         if not isinstance(request, dict):
             raise _Mistake("a command is a JSON object")
         command = self._known.get(str(request.get("command")))
@@ -119,7 +131,7 @@ class Commands(Factory):
             for binding in node.location.bindings(aor)
         ]
 
-    def _unbind(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+    def _unbind(self, request: dict[str, Any]) -> Any:
         """End bindings of a user, or have them end soon."""
         aor, contact = _aor(request.get("aor")), request.get("contact")
         if aor is None:
@@ -158,7 +170,7 @@ class Commands(Factory):
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
         reload()
-        reject_strangers(self.node)
+        self.node.departures.look()
 
     def _reload_documents(self, request: dict[str, Any]) -> None:
         """Read one user's documents again, or all; who watches the user is judged anew at once."""

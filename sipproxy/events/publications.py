@@ -13,6 +13,7 @@ from sipproxy.events.publication_records import KIND, kept_record, read_record, 
 from sipproxy.interfaces import IHost
 from sipproxy.interfaces.events import Publication
 from sipproxy.interfaces.ledger import Ledger
+from sipproxy.interfaces.turns import Turns
 from sipproxy.sip.errors import SipError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class PublicationTable(Service):
         packages: Packages,
         flows: Flows,
     ) -> None:
+        self.turns = Turns()  # by resource: whoever changes its publications takes one
         self._host = host
         self._changed = changed
         self._packages = packages
@@ -142,6 +144,15 @@ class PublicationTable(Service):
             return self._tag()
         kept = [p for p in self.of(package, resource) if p is not known]
         return self._change(package, resource, kept, self._tag())
+
+    def clear(self, package: bytes, resource: bytes) -> Any:
+        """Forget all publications of a resource, once those that are being written are done."""
+        return self.turns.take(
+            resource,
+            lambda: (
+                self._change(package, resource, (), b"") if self.of(package, resource) else None
+            ),
+        )
 
     def _change(
         self,

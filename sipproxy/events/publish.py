@@ -12,7 +12,6 @@ from sipproxy.events.settings import Events
 from sipproxy.events.terms import refuse_encoding
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
 from sipproxy.interfaces.events import IEventPackage, Publication
-from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.outbound import is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_token, malformed
@@ -44,7 +43,6 @@ class EventStateCompositor:
         settings: Events = host.settings.events
         self._settings = settings
         self._forward = frozenset(name.encode() for name in settings.forward)
-        self._turns = Turns(settings.publications_waiting)
         self._publishers = {
             name.encode(): frozenset(self._canonical(aor) for aor in aors)
             for name, aors in settings.publishers.items()
@@ -72,8 +70,10 @@ class EventStateCompositor:
         if not request.uri.user:
             raise SipError(404)
         resource = self._host.identity.canonical(request.uri)
-        return self._turns.take(
-            resource, lambda: self._look_up(request, transaction, sender, resource)
+        return self._table.turns.take(
+            resource,
+            lambda: self._look_up(request, transaction, sender, resource),
+            self._settings.publications_waiting,
         )
 
     def _look_up(

@@ -18,6 +18,7 @@ from sipproxy.interfaces import (
     ILocation,
 )
 from sipproxy.interfaces.ledger import Ledger
+from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.records import KIND, Flows, kept_record, recalled
 
@@ -63,6 +64,7 @@ class LocationTable(Service):
     """
 
     def __init__(self, host: IHost, flows: Flows) -> None:
+        self.turns = Turns()
         self._host = host
         self._flows = flows
         self._records: dict[bytes, _Record] = {}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
-from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.gruu import Gruus, newest
 from sipproxy.registrar.options import RegistrarOptions
@@ -44,7 +43,6 @@ class Registrar:
         self._host = host
         self._gruus = gruus
         self._service_route = _service_route(options.service_route, host.identity)
-        self._turns = Turns(options.max_waiting)
 
     def claims(self, request: Request) -> bool:
         """Take every REGISTER."""
@@ -60,7 +58,11 @@ class Registrar:
                 raise SipError(404)
             return self._register(request, transaction, aor)
 
-        return self._turns.take(aor, lambda: then(self._host.credentials.known(aor), registered))
+        return self._host.location.turns.take(
+            aor,
+            lambda: then(self._host.credentials.known(aor), registered),
+            self._options.max_waiting,
+        )
 
     def _address_of_record(self, request: Request, sender: Sender) -> bytes:
         """Steps 4 and 5: a user registers contacts for nobody else."""

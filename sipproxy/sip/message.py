@@ -298,6 +298,10 @@ class Response(Message):
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
 
+    def copy(self) -> Response:
+        """Return a copy whose lines can be edited apart."""
+        return Response(self.status, self.reason, self.names[:], self.lines[:], self.body)
+
     @property
     def start(self) -> bytes:
         """The status line."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import socket
 import struct
 from collections import Counter
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from sipproxy.transport.ticker import Ticker
 
 AnyFlow = UdpFlow | StreamFlow
-_UDP_NAME = struct.Struct("!cBH")
+_UDP_NAME = struct.Struct("!c4sH")  # u, the mark of a socket, a remote port; an address follows
 # An address and a port, and the domains that a certificate there may be for: with TCP none.
 _Place = tuple[str, int, tuple[bytes, ...]]
 
@@ -87,6 +89,7 @@ class Network:
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
         self._places: dict[UdpEndpoint, bytes] = {}  # the address and port that each is bound to
+        self._marked: dict[bytes, UdpEndpoint] = {}  # by a mark of these
         self._listeners: list[tuple[Bound, SentBy]] = []
         self._ports: list[Any] = []
         self._flows: dict[bytes, StreamFlow] = {}
@@ -109,7 +112,8 @@ class Network:
             if one.listen.transport == "udp":
                 endpoint = UdpEndpoint(one.socket, our, self._reactor)
                 self._endpoints.append(endpoint)
-                self._places[endpoint] = _place(*one.socket.getsockname()[:2])
+                self._places[endpoint] = place = _place(*one.socket.getsockname()[:2])
+                self._marked[_mark(place)] = endpoint
             else:
                 self._listeners.append((one, our))
 
@@ -225,13 +229,16 @@ class Network:
     # Names of flows
 
     def name(self, flow: Flow) -> bytes:
-        """Return what `find` knows the flow by again; empty for a flow that is none of ours."""
+        """Return what `find` knows the flow by again; empty for a flow that is none of ours.
+
+        That of a UDP flow is good after a restart, and whatever other listeners there are then.
+        """
         if isinstance(flow, StreamFlow):
             return b"s" + flow.name
         if not isinstance(flow, UdpFlow):
             return b""
         packed = socket.inet_pton(flow.endpoint.family, flow.address[0].partition("%")[0])
-        return _UDP_NAME.pack(b"u", self._endpoints.index(flow.endpoint), flow.port) + packed
+        return _UDP_NAME.pack(b"u", _mark(self._places[flow.endpoint]), flow.port) + packed
 
     def find(self, name: bytes) -> AnyFlow | None:
         """Return the flow of a name, or None if it is gone."""
@@ -239,10 +246,10 @@ class Network:
             return self._flows.get(name[1:])
         if name[:1] != b"u" or len(name) < _UDP_NAME.size:
             return None
-        _, index, port = _UDP_NAME.unpack_from(name)
-        if index >= len(self._endpoints):
+        _, mark, port = _UDP_NAME.unpack_from(name)
+        endpoint = self._marked.get(mark)
+        if endpoint is None:
             return None
-        endpoint: UdpEndpoint = self._endpoints[index]
         host = socket.inet_ntop(endpoint.family, name[_UDP_NAME.size :])
         return endpoint.flow(host, port)
 
@@ -368,6 +375,12 @@ class Network:
 
 def _place(host: str, port: int) -> bytes:
     return b"%b %d" % (host.encode(), port)
+
+
+@functools.lru_cache(64)
+def _mark(place: bytes) -> bytes:
+    """Return a short name of the place of a listener: tokens stand in every message of a dialog."""
+    return hashlib.blake2b(place, digest_size=4).digest()
 
 
 def _means(bound: list[Bound]) -> Means:

@@ -103,7 +103,7 @@ class Slices(SubscribeCase):
             self.assertEqual(len(self.notifier._passes), 1)
         while self.turns:
             self.answered_turn()
-        shown = {one._shown for one in self.notifier.subscriptions(b"news", BOB)}
+        shown = {one._rendered_version for one in self.notifier.subscriptions(b"news", BOB)}
         self.assertEqual(shown, {20})
         tables = (self.notifier._passes, self.notifier._changed, self.notifier.states)
         self.assertEqual([len(table) for table in tables], [0, 0, 0])
