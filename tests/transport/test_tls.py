@@ -655,7 +655,8 @@ class LeavingTests(TlsCase):
 
     async def test_half_a_hello_for_too_long(self) -> None:
         async def say(client: TlsClient) -> None:
-            socket.socket.send(client.tls, self.HELLO)
+            with contextlib.suppress(ConnectionError):  # on a slow machine it was too long before
+                socket.socket.send(client.tls, self.HELLO)
 
         await self.accepting(say, handshake=0.1)
 
