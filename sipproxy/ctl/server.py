@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,13 +13,17 @@ from twisted.protocols.basic import LineOnlyReceiver
 
 from sipproxy import __version__
 from sipproxy.ctl import trace
+from sipproxy.ctl.feed import TABLES, Feed, Followers
+from sipproxy.ctl.http import problems
+from sipproxy.ctl.metrics import bindings_of, waiting_of
+from sipproxy.ctl.tables import wanted_aor
 from sipproxy.ctl.unbinding import reject_strangers, unbind
-from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
 from sipproxy.sip.scanner import IS_BUILT
-from sipproxy.store.accounts import split_aor
 from sipproxy.transport.batches import IS_USED
 from sipproxy.transport.certificates import CertificateError
+
+WAITING = 100  # lines that wait while a table is written
 
 
 class _Mistake(Exception):
@@ -26,24 +31,61 @@ class _Mistake(Exception):
 
 
 class ControlProtocol(LineOnlyReceiver):
-    """One operator's connection: a JSON object a line, answered by one."""
+    """One operator's connection: a JSON object a line, answered by one, or by a table (`Feed`).
+
+    What comes while a table is written waits until it is.
+    """
 
     delimiter = b"\n"
     MAX_LENGTH = 65536
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
+        self._lines: deque[bytes] = deque()
+        self._is_feeding = False
 
     def lineReceived(self, line: bytes) -> None:
-        """Answer a command."""
+        """Answer a command, in its turn."""
+        self._lines.append(line)
+        if len(self._lines) > WAITING:
+            self._wire.loseConnection()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._lines and not self._is_feeding:
+            self._answer(self._lines.popleft())
+
+    def _answer(self, line: bytes) -> None:
         try:
-            answer = {"ok": True, "result": self._commands.run(json.loads(line))}
+            request = json.loads(line)
+            if isinstance(request, dict) and request.get("command") in tuple(TABLES):
+                self._feed(request)
+                return
+            answer = {"ok": True, "result": self._commands.run(request)}
         except (_Mistake, ValueError) as error:
             answer = {"ok": False, "error": str(error)}
         except Exception as error:
             self._commands.node.log.failure("control command {line!r}", line=line)
             answer = {"ok": False, "error": f"{type(error).__name__}: see the server's log"}
         self._wire.write(json.dumps(answer).encode() + b"\n")
+
+    def _feed(self, request: dict[str, Any]) -> None:
+        name, follows = request["command"], bool(request.get("follow"))
+        node, followers = self._commands.node, self._commands.followers
+
+        def over() -> None:
+            followers.remove(name, feed)
+            self._is_feeding = False
+            self._go_on()
+
+        def soon(call: Callable[[], None]) -> None:
+            node.reactor.callLater(0, call)
+
+        feed = Feed(TABLES[name](node, request), self._wire, soon, over, follows)
+        self._is_feeding = True
+        if follows:
+            followers.add(name, feed)
+        feed.start()
 
     @property
     def _wire(self) -> Any:
@@ -57,19 +99,22 @@ class Commands(Factory):
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.followers = Followers(node)
         self._began = node.now()
         self._known: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
-            "bindings": self._bindings,
             "unbind": self._unbind,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
             "trace": self._trace,
             "reload-documents": self._reload_documents,
-            "watchers": self._watchers,
-            "publications": self._publications,
             "explain": self._explain,
         }
+
+    @property
+    def names(self) -> list[str]:
+        """Every command."""
+        return [*self._known, *TABLES]
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
         """Return the protocol of a new connection."""
@@ -81,12 +126,11 @@ class Commands(Factory):
             raise _Mistake("a command is a JSON object")
         command = self._known.get(str(request.get("command")))
         if command is None:
-            raise _Mistake("unknown command; there are: " + ", ".join(sorted(self._known)))
+            raise _Mistake("unknown command; there are: " + ", ".join(sorted(self.names)))
         return command(request)
 
     def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         node = self.node
-        aors = list(node.location.aors())
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -96,8 +140,8 @@ class Commands(Factory):
                 {"transport": one.transport, "address": one.address, "port": one.port}
                 for one in node.listens
             ],
-            "users_registered": len(aors),
-            "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
+            "users_registered": sum(1 for _ in node.location.aors()),
+            "bindings": bindings_of(node),
             "subscriptions": len(node.notifier),
             "publications": len(node.publications),
             "transactions": len(node.layer),
@@ -107,21 +151,13 @@ class Commands(Factory):
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",
             "datagrams": "batched" if IS_USED else "single",
+            "store_waiting": waiting_of(node),
+            "problems": problems(node),
         }
-
-    def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        node, wanted = self.node, _aor(request.get("aor"))
-        now = node.now()
-        aors = sorted(node.location.aors()) if wanted is None else [wanted]
-        return [
-            {"aor": aor.decode("utf-8", "replace"), **binding.describe(now)}
-            for aor in aors
-            for binding in node.location.bindings(aor)
-        ]
 
     def _unbind(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """End bindings of a user, or have them end soon."""
-        aor, contact = _aor(request.get("aor")), request.get("contact")
+        aor, contact = wanted_aor(request, "aor"), request.get("contact")
         if aor is None:
             raise _Mistake("whose bindings?")
         named = None if contact is None else str(contact)
@@ -139,16 +175,10 @@ class Commands(Factory):
         after = found[trace.MOST].number if len(found) > trace.MOST else tape.count
         return {"after": after, "messages": [trace.describe(one) for one in found[: trace.MOST]]}
 
-    def _watchers(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        return watchers(self.node, _aor(request.get("aor")))
-
-    def _publications(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        return publications(self.node, _aor(request.get("aor")))
-
     def _explain(self, request: dict[str, Any]) -> dict[str, Any]:
         from sipproxy.ctl.explanation import explain  # a server without presence needs none of it
 
-        watcher, presentity = _aor(request.get("watcher")), _aor(request.get("presentity"))
+        watcher, presentity = (wanted_aor(request, name) for name in ("watcher", "presentity"))
         if watcher is None or presentity is None:
             raise _Mistake("explain needs a watcher and a presentity")
         return explain(self.node, watcher, presentity)
@@ -165,7 +195,7 @@ class Commands(Factory):
         reload = getattr(self.node.documents, "reload", None)
         if reload is None:
             raise _Mistake("these documents are not kept by sipctl: see components.documents")
-        reload(_aor(request.get("aor")))
+        reload(wanted_aor(request, "aor"))
 
     def _reload_certificates(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         contexts = self.node.network.contexts
@@ -175,8 +205,3 @@ class Commands(Factory):
             raise _Mistake(f"{self.node.config.error(error.key, error.problem)}; nothing changed")
         self.node.log.info("certificates are read anew")
         return [pair.describe() for pair in contexts.pairs]
-
-
-def _aor(written: object) -> bytes | None:
-    """Return an address in its canonical form, None for none; raises ValueError."""
-    return None if written is None else b"@".join(split_aor(str(written)))

@@ -46,6 +46,7 @@ class Dialog:
         *("cseq", "flow", "is_lost", "is_proven", "lines", "remote_cseq", "routes", "tag"),
         *("target", "way"),
     )
+    holds = "dialogs"  # of the flow that it watches
 
     def __init__(
         self, request: Request, event: Event, flow: Flow, tag: bytes, identity: Identity

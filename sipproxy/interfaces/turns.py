@@ -52,7 +52,7 @@ class Turns:
 
     def _wait(self, line: _Line, resource: bytes, act: Callable[[], Any]) -> Any:
         if len(line.waiting) >= self._limit:
-            raise SipError(503, headers=[(b"Retry-After", b"10")])
+            raise SipError(503, headers=[(b"Retry-After", b"10")], limit="turns")
         turn: Deferred[None] = Deferred()
         line.waiting.append(turn)
         return turn.addCallback(lambda _: act()).addBoth(self._served, resource)

@@ -189,7 +189,8 @@ class Reader:
         """Raise `SipError` 413 for a body that is too large to be looked at."""
         elements = data.count(b"<") - data.count(b"</")
         if len(data) > self._most_bytes or elements > self._most_elements:
-            raise SipError(413)
+            limit = "document" if len(data) > self._most_bytes else "elements"
+            raise SipError(413, limit=limit)
 
     def _check_root(self, resource: bytes, root: etree._Element) -> None:
         if root.tag != PRESENCE:
