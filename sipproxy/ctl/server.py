@@ -7,21 +7,27 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from sipproxy import __version__
 from sipproxy.ctl import trace
+from sipproxy.ctl.feed import TABLES, Feed, Followers
+from sipproxy.ctl.http import problems
+from sipproxy.ctl.metrics import bindings_of, waiting_of
+from sipproxy.ctl.tables import wanted_aor
 from sipproxy.ctl.unbinding import unbind
-from sipproxy.ctl.watching import publications, watchers
+from sipproxy.interfaces import then
 from sipproxy.interfaces.turns import Turns
 from sipproxy.node import Node
+from sipproxy.sip.errors import SipError
 from sipproxy.sip.scanner import IS_BUILT
-from sipproxy.store.accounts import split_aor
 from sipproxy.transport.batches import IS_USED
 from sipproxy.transport.certificates import CertificateError
+
+WAITING = 100  # lines that wait while a table is written
 
 
 class _Mistake(Exception):
@@ -29,7 +35,10 @@ class _Mistake(Exception):
 
 
 class ControlProtocol(LineOnlyReceiver):
-    """One operator's connection: a JSON object a line, answered by one."""
+    """One operator's connection: a JSON object a line, answered by one, or by a table (`Feed`).
+
+    What comes while a table is written waits until it is.
+    """
 
     delimiter = b"\n"
     MAX_LENGTH = 65536
@@ -40,15 +49,20 @@ class ControlProtocol(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Answer a command, which may take its time: the next one waits for it."""
-        self._turns.take(b"", lambda: self._answer(line))
+        try:
+            self._turns.take(b"", lambda: self._answer(line), WAITING)
+        except SipError:
+            self._wire.loseConnection()
 
     def _answer(self, line: bytes) -> Any:
-        result = maybeDeferred(lambda: self._commands.run(json.loads(line)))
-        result.addCallback(lambda result: {"ok": True, "result": result})
+        result = maybeDeferred(lambda: self._run(json.loads(line)))
         result.addErrback(self._failed, line)
-        return result.addCallback(
-            lambda answer: self._wire.write(json.dumps(answer).encode() + b"\n")
-        )
+        return result.addCallback(self._write)
+
+    def _run(self, request: Any) -> Any:
+        if isinstance(request, dict) and request.get("command") in tuple(TABLES):
+            return self._feed(request)
+        return then(self._commands.run(request), lambda result: {"ok": True, "result": result})
 
     def _failed(self, failure: Failure, line: bytes) -> dict[str, Any]:
         error = failure.value
@@ -56,6 +70,29 @@ class ControlProtocol(LineOnlyReceiver):
             return {"ok": False, "error": str(error)}
         self._commands.node.log.failure("control command {line!r}", failure, line=line)
         return {"ok": False, "error": f"{type(error).__name__}: see the server's log"}
+
+    def _write(self, answer: dict[str, Any] | None) -> None:
+        if answer is not None:
+            self._wire.write(json.dumps(answer).encode() + b"\n")
+
+    def _feed(self, request: dict[str, Any]) -> Deferred[None]:
+        """Write a table; what is returned fires when that is over."""
+        name, follows = request["command"], bool(request.get("follow"))
+        node, followers = self._commands.node, self._commands.followers
+        table, written = TABLES[name](node, request), Deferred[None]()
+
+        def over() -> None:
+            followers.remove(name, feed)
+            written.callback(None)
+
+        def soon(call: Callable[[], None]) -> None:
+            node.reactor.callLater(0, call)
+
+        feed = Feed(table, self._wire, soon, over, follows)
+        if follows:
+            followers.add(name, feed)
+        feed.start()
+        return written
 
     @property
     def _wire(self) -> Any:
@@ -69,19 +106,22 @@ class Commands(Factory):
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.followers = Followers(node)
         self._began = node.now()
         self._known: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
-            "bindings": self._bindings,
             "unbind": self._unbind,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
             "trace": self._trace,
             "reload-documents": self._reload_documents,
-            "watchers": self._watchers,
-            "publications": self._publications,
             "explain": self._explain,
         }
+
+    @property
+    def names(self) -> list[str]:
+        """Every command."""
+        return [*self._known, *TABLES]
 
     def buildProtocol(self, addr: Any) -> ControlProtocol:
         """Return the protocol of a new connection."""
@@ -93,12 +133,11 @@ class Commands(Factory):
             raise _Mistake("a command is a JSON object")
         command = self._known.get(str(request.get("command")))
         if command is None:
-            raise _Mistake("unknown command; there are: " + ", ".join(sorted(self._known)))
+            raise _Mistake("unknown command; there are: " + ", ".join(sorted(self.names)))
         return command(request)
 
     def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         node = self.node
-        aors = list(node.location.aors())
         return {
             "version": __version__,
             "pid": os.getpid(),
@@ -108,8 +147,8 @@ class Commands(Factory):
                 {"transport": one.transport, "address": one.address, "port": one.port}
                 for one in node.listens
             ],
-            "users_registered": len(aors),
-            "bindings": sum(len(node.location.bindings(aor)) for aor in aors),
+            "users_registered": sum(1 for _ in node.location.aors()),
+            "bindings": bindings_of(node),
             "subscriptions": len(node.notifier),
             "publications": len(node.publications),
             "transactions": len(node.layer),
@@ -119,21 +158,13 @@ class Commands(Factory):
             "refused": {**node.pressure.refused, "transactions": node.layer.turned_away},
             "scanner": "C" if IS_BUILT else "Python",
             "datagrams": "batched" if IS_USED else "single",
+            "store_waiting": waiting_of(node),
+            "problems": problems(node),
         }
-
-    def _bindings(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        node, wanted = self.node, _aor(request.get("aor"))
-        now = node.now()
-        aors = sorted(node.location.aors()) if wanted is None else [wanted]
-        return [
-            {"aor": aor.decode("utf-8", "replace"), **binding.describe(now)}
-            for aor in aors
-            for binding in node.location.bindings(aor)
-        ]
 
     def _unbind(self, request: dict[str, Any]) -> Any:
         """End bindings of a user, or have them end soon."""
-        aor, contact = _aor(request.get("aor")), request.get("contact")
+        aor, contact = wanted_aor(request, "aor"), request.get("contact")
         if aor is None:
             raise _Mistake("whose bindings?")
         named = None if contact is None else str(contact)
@@ -151,16 +182,10 @@ class Commands(Factory):
         after = found[trace.MOST].number if len(found) > trace.MOST else tape.count
         return {"after": after, "messages": [trace.describe(one) for one in found[: trace.MOST]]}
 
-    def _watchers(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        return watchers(self.node, _aor(request.get("aor")))
-
-    def _publications(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        return publications(self.node, _aor(request.get("aor")))
-
     def _explain(self, request: dict[str, Any]) -> dict[str, Any]:
         from sipproxy.ctl.explanation import explain  # a server without presence needs none of it
 
-        watcher, presentity = _aor(request.get("watcher")), _aor(request.get("presentity"))
+        watcher, presentity = (wanted_aor(request, name) for name in ("watcher", "presentity"))
         if watcher is None or presentity is None:
             raise _Mistake("explain needs a watcher and a presentity")
         return explain(self.node, watcher, presentity)
@@ -177,7 +202,7 @@ class Commands(Factory):
         reload = getattr(self.node.documents, "reload", None)
         if reload is None:
             raise _Mistake("these documents are not kept by sipctl: see components.documents")
-        reload(_aor(request.get("aor")))
+        reload(wanted_aor(request, "aor"))
 
     def _reload_certificates(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         contexts = self.node.network.contexts
@@ -187,8 +212,3 @@ class Commands(Factory):
             raise _Mistake(f"{self.node.config.error(error.key, error.problem)}; nothing changed")
         self.node.log.info("certificates are read anew")
         return [pair.describe() for pair in contexts.pairs]
-
-
-def _aor(written: object) -> bytes | None:
-    """Return an address in its canonical form, None for none; raises ValueError."""
-    return None if written is None else b"@".join(split_aor(str(written)))

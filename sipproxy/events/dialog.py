@@ -47,6 +47,7 @@ class Dialog:
         *("cseq", "flow", "is_lost", "is_outside", "is_proven", "lines", "remote_cseq"),
         *("routes", "tag", "target", "way"),
     )
+    holds = "dialogs"  # of the flow that it watches
 
     def __init__(
         self, request: Request, event: Event, flow: Flow, tag: bytes, identity: Identity

@@ -64,6 +64,7 @@ class Notifier(Service):
         self.archive = Archive(host.store, flows)
         self._recovery = Recovery(host, [])
         self.published: Callable[[bytes, bytes], Sequence[Publication]] = _nothing_published
+        self.judged: Callable[[Subscription], None] = lambda subscription: None
         self._soon = soon
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
         self._dialogs: dict[bytes, Subscription] = {}
@@ -76,6 +77,11 @@ class Notifier(Service):
     def __len__(self) -> int:
         """How many subscriptions have a dialog."""
         return len(self._dialogs)
+
+    @property
+    def waiting(self) -> int:
+        """How many resources have changed, or have watchers that are still to be told."""
+        return len(self._changed) + len(self._passes)
 
     @property
     def is_idle(self) -> bool:

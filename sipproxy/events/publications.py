@@ -31,6 +31,7 @@ class _Record:
     """
 
     __slots__ = ("booked", "due", "lasts_until", "package", "publications", "resource", "table")
+    holds = "publications"  # of the flow that it watches
 
     def __init__(self, table: PublicationTable, package: bytes, resource: bytes) -> None:
         self.table = table
@@ -76,9 +77,14 @@ class PublicationTable(Service):
         self._settings = host.settings.events
         self._records: dict[tuple[bytes, bytes], _Record] = {}
         self._order = 0
+        self._watchers: list[Callable[[bytes, bytes], None]] = []
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def watch(self, moved: Callable[[bytes, bytes], None]) -> None:
+        """Call ``moved`` with package and resource whenever anything about them is another."""
+        self._watchers.append(moved)
 
     def of(self, package: bytes, resource: bytes) -> tuple[Publication, ...]:
         """Return the publications that there are, the one that was changed longest ago first."""
@@ -185,6 +191,11 @@ class PublicationTable(Service):
     def tell(self, record: _Record) -> None:
         """Say that the publications of a record mean something else now."""
         self._changed(record.package, record.resource)
+        self._moved(record.package, record.resource)
+
+    def _moved(self, package: bytes, resource: bytes) -> None:
+        for moved in self._watchers:
+            moved(package, resource)
 
     def _tag(self) -> bytes:
         return self._host.random(_TAG_LENGTH).hex().encode()
@@ -194,9 +205,9 @@ class PublicationTable(Service):
     ) -> None:
         settings = self._settings
         if replaced is None and len(others) >= settings.publications:
-            raise SipError(403, "Too Many Publications")
+            raise SipError(403, "Too Many Publications", limit="publications")
         if length + sum(len(p.data) for p in others) > settings.publication_bytes:
-            raise SipError(413)
+            raise SipError(413, limit="publication_bytes")
 
     def _replace(self, package: bytes, resource: bytes, kept: Sequence[Publication]) -> None:
         """Put these in the place of what there was, all at once."""
@@ -218,6 +229,7 @@ class PublicationTable(Service):
         else:
             self._host.forget(record)
             del self._records[key]
+        self._moved(package, resource)
 
     def _sleep(self, record: _Record) -> None:
         first = min([publication.expires_at for publication in record.publications])

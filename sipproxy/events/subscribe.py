@@ -140,7 +140,7 @@ class Subscribe:
         dialog = Dialog(request, event, flow, tag, self._core.identity)
         dialog.is_proven = self._is_own(dialog, sender)
         if dialog.size > self._notifier.settings.dialog:
-            raise SipError(513)
+            raise SipError(513, limit="dialog")
         self._refuse_inside(dialog)
         return dialog
 

@@ -225,6 +225,7 @@ class Subscription(Wishing):
             self.approve()
         elif (known.handling, known.view) != (handling, self.verdict.view):
             self._rendered_version = -1
+            self._notifier.judged(self)
         self.sleep(self._notifier.host.now())
 
     def show(self, is_full: bool) -> Content | None:

@@ -342,6 +342,7 @@ class Telling:
         if response.status < 200 or not self._is_current(flight):
             return
         self._flight = None
+        self._notifier.post.outcomes[f"{response.status // 100}xx"] += 1
         if self.dialog is not None:
             self.dialog.is_proven = True
         if response.status < 300:
@@ -357,12 +358,16 @@ class Telling:
 
     def timed_out(self, flight: Any) -> None:
         """Timer F fired: the watcher is gone (§4.2.2)."""
-        self.failed(flight)
+        self._gone(flight, "silent")
 
     def failed(self, flight: Any) -> None:
         """The NOTIFY could not be delivered, or there is no way."""
+        self._gone(flight, "failed")
+
+    def _gone(self, flight: Any, outcome: str) -> None:
         if self._is_current(flight):
             self._flight = None
+            self._notifier.post.outcomes[outcome] += 1
             self.lose()
 
     def _is_current(self, flight: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,6 +78,7 @@ class Post:
         self._origin = origin
         self._now = now
         self.sent = 0  # NOTIFYs
+        self.outcomes: Counter[str] = Counter()  # what became of those that still mattered
         self._hops = b"\r\nMax-Forwards: %d\r\n" % core.settings.max_forwards
 
     def send(self, dialog: Dialog, state: bytes, content: Content, user: Watching) -> Flight:

@@ -51,7 +51,7 @@ class Turns:
 
     def _wait(self, line: _Line, resource: bytes, act: Callable[[], Any], limit: int | None) -> Any:
         if limit is not None and len(line.waiting) >= limit:
-            raise SipError(503, headers=[(b"Retry-After", b"10")])
+            raise SipError(503, headers=[(b"Retry-After", b"10")], limit="turns")
         turn: Deferred[None] = Deferred()
         line.waiting.append(turn)
         return turn.addCallback(lambda _: act()).addBoth(self._served, resource)

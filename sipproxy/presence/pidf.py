@@ -213,8 +213,10 @@ class Reader:
     def check_size(self, data: bytes) -> None:
         """Raise `SipError` 413 for a body that is too large to be looked at."""
         tags, most = data.count(b"<"), self._most_elements
-        if len(data) > self._most_bytes or (tags > most and tags - data.count(b"</") > most):
-            raise SipError(413)
+        if len(data) > self._most_bytes:
+            raise SipError(413, limit="document")
+        if tags > most and tags - data.count(b"</") > most:
+            raise SipError(413, limit="elements")
 
     def _check_root(self, resource: bytes, root: etree._Element) -> None:
         if root.tag != PRESENCE:

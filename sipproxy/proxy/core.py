@@ -60,6 +60,7 @@ class Core:
         # What is answered for a GRUU that no binding has.
         self.astray: Callable[[Request], SipError] = lambda request: SipError(404)
         self.answers: Counter[tuple[bytes, int]] = Counter()  # sent, by method and class
+        self.limited: Counter[str] = Counter()  # refused, by the limit that was met
         self.log = Logger(namespace="sipproxy.proxy")
 
     def deadline(self) -> int:
@@ -84,6 +85,8 @@ class Core:
 
     def refuse(self, request: Request, server: ServerTransaction, error: SipError) -> None:
         """Answer a request with what an error says."""
+        if error.limit:
+            self.limited[error.limit] += 1
         response = error_response(request, error, self.layer.tag(request))
         refusal = self._filtered(request, server, response)
         if refusal is not None:

@@ -149,6 +149,7 @@ class Binding:
             "q": self.q,
             "path": [value.decode("utf-8", "replace") for value in self.path],
             "instance": self.instance and self.instance.urn.decode("utf-8", "replace"),
+            "reg_id": self.instance and self.instance.reg_id or None,
             "flow": None
             if self.flow is None
             else f"{self.flow.via_transport.decode()} {self.flow.host.decode()}:{self.flow.port}",

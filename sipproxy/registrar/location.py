@@ -35,6 +35,7 @@ class _Record:
     """
 
     __slots__ = ("aor", "bindings", "booked", "due", "lost", "table")
+    holds = "bindings"  # of the flow that it watches
 
     def __init__(self, table: LocationTable, aor: bytes) -> None:
         self.table = table
@@ -60,7 +61,7 @@ class LocationTable(Service):
     `commit` leaves it out; whoever watches is told of each change, and whoever listens why. The
     host's store has what the table has; where a change is to be safe before it counts, it is there
     first. What is there when the table starts counts as if the server had never stopped, but for
-    connections, which have ended.
+    connections, which have ended. ``count`` is how many bindings there are.
     """
 
     def __init__(self, host: IHost, flows: Flows) -> None:
@@ -68,6 +69,7 @@ class LocationTable(Service):
         self._host = host
         self._flows = flows
         self._records: dict[bytes, _Record] = {}
+        self.count = 0
         self._ledger = Ledger(host.store, KIND, self._current)
         self._watchers: list[Callable[[bytes], None]] = []
         self._listeners: list[Callable[[bytes, Binding, Ending], None]] = []
@@ -133,6 +135,7 @@ class LocationTable(Service):
     def _replace(self, record: _Record, bindings: Sequence[Binding], ending: Ending) -> None:
         ended = self._ended(record, bindings, ending) if self._listeners else ()
         before, record.bindings = record.bindings, _ordered(bindings)
+        self.count += len(record.bindings) - len(before)
         record.lost = ()
         _rely(record, before)
         if record.bindings:
@@ -193,6 +196,7 @@ class LocationTable(Service):
         standing, lost = recalled(value, self._host.store, self._flows)
         record.bindings = _ordered([b for b in standing if b.expires_at > now])
         record.lost = [*lost, *(b for b in standing if b.expires_at <= now)]
+        self.count += len(record.bindings)
         _rely(record, ())
 
     def _sleep_first(self, record: _Record, pause: float) -> None:

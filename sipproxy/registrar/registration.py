@@ -79,7 +79,7 @@ class Registration:
         if b"*" in raw:
             return self._all_removed(raw, current)
         if len(raw) > _REPEATED * self._options.max_bindings + len(current):
-            raise SipError(403, "Too Many Bindings")
+            raise SipError(403, "Too Many Bindings", limit="max_bindings")
         path = self._path()
         bindings = list(current)
         fresh: list[Binding] = []
@@ -97,7 +97,7 @@ class Registration:
                 fresh.append(self._bind(host, asked, path, instance, *life))
                 bindings.append(fresh[-1])
         if len(bindings) > max(self._options.max_bindings, len(current)):
-            raise SipError(403, "Too Many Bindings")
+            raise SipError(403, "Too Many Bindings", limit="max_bindings")
         return bindings
 
     def _all_removed(self, raw: list[bytes], current: Sequence[Binding]) -> list[Binding]:

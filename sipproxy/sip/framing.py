@@ -110,11 +110,11 @@ class Framer:
         if end < 0:
             self._searched = max(0, len(buffer) - 3)
             if len(buffer) > self.max_head + 3:  # its end may be there but for an octet
-                raise self._bad(SipError(513), bytes(buffer))
+                raise self._bad(SipError(513, limit="head"), bytes(buffer))
             return 0
         head = bytes(buffer[:end])
         if end > self.max_head:
-            raise self._bad(SipError(513), head)
+            raise self._bad(SipError(513, limit="head"), head)
         try:
             length = self._body_length(head)
         except SipError as error:
@@ -129,7 +129,7 @@ class Framer:
         if not value.isdigit():
             raise malformed("Content-Length")
         if len(value) > 12 or int(value) > self.max_body:
-            raise SipError(413)
+            raise SipError(413, limit="body")
         return int(value)
 
     def _bad(self, error: SipError, head: bytes) -> BadMessage:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from zope.interface import implementer
@@ -15,6 +16,10 @@ from sipproxy.sip.uri import canonical_host
 from sipproxy.store.schema import connect, create, snapshot, transaction
 
 _COLUMNS = {"MD5": 0, "SHA-256": 1, "SHA-512-256": 2}
+_LISTED = """
+    SELECT user, domain, md5 != x'', sha256 != x'', sha512_256 != x'' FROM accounts
+    WHERE ? IS NULL OR (user = ? AND domain = ?) ORDER BY domain, user
+"""
 Secrets = tuple[bytes, bytes, bytes]
 
 
@@ -97,6 +102,16 @@ class AccountTable:
                 "SELECT user, domain, md5, sha256, sha512_256 FROM accounts ORDER BY domain, user"
             ):
                 yield user + b"@" + domain, (secrets[0], secrets[1], secrets[2])
+
+    def listed(self, aor: str | None = None) -> Sequence[tuple[bytes, bytes, Sequence[str]]]:
+        """Return user, domain and algorithms of every account, or of one; never a secret."""
+        one = (None, None) if aor is None else split_aor(aor)
+        with closing(connect(self.path)) as database:
+            found = database.execute(_LISTED, (one[0], *one))
+            return [
+                (user, domain, [name for name in ALGORITHMS if has[_COLUMNS[name]]])
+                for user, domain, *has in found
+            ]
 
 
 @implementer(ICredentialStore)

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
+from sipproxy.transport.counts import Counts
 from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.names import AAAA, A
 from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
@@ -79,6 +80,7 @@ class Network:
         self.contexts = Contexts((), Tls(), Path())
         self.tape: Tape | None = None
         self.limits = limits
+        self.counts = Counts()
         self.receiver = layer
         self.wake = ticker.wake
         self.forget = ticker.forget
@@ -153,6 +155,16 @@ class Network:
         return len(self._flows)
 
     @property
+    def connecting(self) -> int:
+        """How many connections of ours are under way."""
+        return len(self._connecting)
+
+    @property
+    def flows(self) -> list[StreamFlow]:
+        """Every connection, the oldest first."""
+        return list(self._flows.values())
+
+    @property
     def fullness(self) -> float:
         """How full the fullest UDP receive queue is, of 1."""
         return max((endpoint.datagrams.fullness for endpoint in self._endpoints), default=0.0)
@@ -175,15 +187,15 @@ class Network:
 
     def opened(self, flow: StreamFlow) -> bool:
         """Count a connection; False where a limit forbids it."""
-        if (
-            len(self._flows) >= self._most
-            or self._per_address[flow.host] >= self.limits.connections_per_address
-        ):
+        full = len(self._flows) >= self._most
+        if full or self._per_address[flow.host] >= self.limits.connections_per_address:
             self._log.warn("{flow}: refused, too many connections", flow=flow)
+            self.counts.closed["connections" if full else "connections_per_address"] += 1
             return False
         self._flows[flow.name] = flow
         self._aliases.add(flow)
         self._per_address[flow.host] += 1
+        self.counts.begun(flow)
         return True
 
     def closed(self, flow: StreamFlow) -> None:
@@ -193,6 +205,7 @@ class Network:
         self._per_address[flow.host] -= 1
         if not self._per_address[flow.host]:
             del self._per_address[flow.host]
+        self.counts.ended(flow)
 
     def alias(self, flow: StreamFlow, port: int) -> None:
         """Let a connection that came in stand for one to its peer's port (RFC 5923 §8.2)."""

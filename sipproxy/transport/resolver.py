@@ -54,13 +54,8 @@ class Resolver:
         self._settings = settings = settings or Dns()
         self._random = random
         self._own = frozenset(own)
-        self._names = Names(reactor, settings, lookup or Lookup(reactor, settings))
+        self.names = Names(reactor, settings, lookup or Lookup(reactor, settings))
         self._hosts = hosts or Hosts(reactor)
-
-    @property
-    def kept(self) -> int:
-        """How many answers of the DNS are kept."""
-        return len(self._names)
 
     def hops(self, uri: Uri, means: Means) -> list[Hop] | Deferred[list[Hop]]:
         """Return the hops of a URI, one or more, at once where its host is numeric.
@@ -104,7 +99,7 @@ class Resolver:
             ours = [one for one in known if (AAAA if ":" in one else A) in means.kinds]
             return [_hop(aimed, address) for address in (ours or known)[:most]]
         admits = partial(self._admits, aimed.host in self._own)
-        search = Search(self._names, means, aimed, most, admits, self._random)
+        search = Search(self.names, means, aimed, most, admits, self._random)
         found = Deferred.fromCoroutine(search.hops())
         if not found.called:
             found.addTimeout(self._settings.patience, self._reactor, too_slow(aimed.host))

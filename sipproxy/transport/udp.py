@@ -104,6 +104,11 @@ class UdpFlow:
         return UdpFlow(self.endpoint, (self.address[0], via.effective_port, *self.address[2:]))
 
     @property
+    def local(self) -> tuple[str, int]:
+        """Our own address and port."""
+        return self.endpoint.local
+
+    @property
     def heard_at(self) -> float:
         """When a datagram came last, while somebody watches; else long ago."""
         return self.endpoint.heard_at(self.address)
@@ -161,6 +166,12 @@ class UdpEndpoint:
             wanted=BUFFER,
         )
         self._reactor.addReader(self)
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """The address and port of the socket."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
 
     def stop(self) -> None:
         """Stop reading and close the socket."""
