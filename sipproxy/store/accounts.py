@@ -126,9 +126,10 @@ class Accounts:
     def __len__(self) -> int:
         return len(self._secrets)
 
-    def reload(self) -> None:
-        """Read the table again."""
-        self._secrets = dict(self._table.rows())
+    def reload(self) -> bool:
+        """Read the table again; tell whether any account is gone."""
+        before, self._secrets = self._secrets, dict(self._table.rows())
+        return not before.keys() <= self._secrets.keys()
 
     def known(self, aor: bytes) -> bool:
         """Tell whether there is such a user."""

@@ -115,9 +115,14 @@ class UnbindingTest(TableCase):
         node = self.server.node
         Commands(node).run({"command": "reload-accounts"})
         self.assertEqual(self.ended, [], "in a laboratory everybody is a user")
-        AccountTable(self.server.config.data).put("bob@example.test", "secret", replace=False)
+        table = AccountTable(self.server.config.data)
+        for aor in (ALICE.decode(), "bob@example.test"):
+            table.put(aor, "secret", replace=False)
         node.credentials = node.accounts
         node.location.commit(b"bob@example.test", node.location.bindings(ALICE)[:1])
+        Commands(node).run({"command": "reload-accounts"})
+        self.assertEqual(self.ended, [])
+        table.delete(ALICE.decode())
         Commands(node).run({"command": "reload-accounts"})
         self.assertEqual([event for _, event, _ in self.ended], ["rejected"] * 2)
         self.assertEqual(list(node.location.aors()), [b"bob@example.test"])

@@ -203,10 +203,10 @@ class InMemory(WithTable):
         accounts = Accounts(self.table)
         self.table.put(ALICE, "a", replace=False)
         self.assertEqual((len(accounts), accounts.known(ALICE.encode())), (0, False))
-        accounts.reload()
+        self.assertFalse(accounts.reload(), "nobody is gone")
         self.assertEqual((len(accounts), accounts.known(ALICE.encode())), (1, True))
         self.table.delete(ALICE)
-        accounts.reload()
+        self.assertTrue(accounts.reload())
         self.assertFalse(accounts.known(ALICE.encode()))
 
     def test_reading_waits_for_nobody_who_writes(self) -> None:
