@@ -16,6 +16,8 @@ from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
 from sipproxy.config import Config
+from sipproxy.events.contacts import Contacts
+from sipproxy.events.departed import Departures
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
@@ -49,9 +51,10 @@ from sipproxy.transport.sockets import Bound
 from sipproxy.transport.tape import Tape
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
+from sipproxy.transport.tokens import KEY_LENGTH as TOKEN_KEY_LENGTH
 from sipproxy.transport.tokens import FlowTokens
 
-GRUU_KEY = "gruu.key"  # in the data directory
+GRUU_KEY, FLOW_KEY = "gruu.key", "flow.key"  # in the data directory
 
 
 class Entropy:
@@ -97,7 +100,7 @@ class Node:
         self.log = Logger(namespace="sipproxy")
         self.random = Entropy()
         self.reactor = reactor
-        self._tag_key = self.random(32)
+        self._tags = hashlib.blake2b(key=self.random(32), digest_size=8)
         self.listens = [one.listen for one in bound] or list(settings.listen)
         self.identity = Identity(settings.domains, settings.aliases, self.listens)
         self.wheel = Wheel(self._raised)
@@ -122,7 +125,7 @@ class Node:
             self.layer,
             self.network,
             self.wheel,
-            FlowTokens(self.random(32)),
+            FlowTokens(self._key(FLOW_KEY, TOKEN_KEY_LENGTH, "the key of Record-Route tokens")),
             Peers(settings.federation, settings.route, self.network.sources),
             self.random,
             self.ticker.ticks,
@@ -178,8 +181,11 @@ class Node:
             f for f in filters if interfaces.IResponseFilter.providedBy(f)
         ]
         self._origin.routers = routers
+        self.departures = Departures(self, self.notifier, self.publications)
         senders = Senders(self.core, self._authenticator())
         self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
+        contacts = Contacts(self.notifier)
+        self.core.astray, self.front.is_own = contacts.refusal, contacts.has
         self.front.allow_events = self.notifier.packages.allow_events
         self.layer.user = self.front
         self._set_up([forwarder, *packages], [*filters, *handlers, *routers])
@@ -234,11 +240,15 @@ class Node:
 
     def _gruus(self) -> Gruus:
         """Return what makes GRUUs, with the key that they have outlived restarts by."""
-        try:
-            key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
-        except (OSError, ValueError) as error:
-            raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
+        key = self._key(GRUU_KEY, KEY_LENGTH, "the key of temporary GRUUs")
         return Gruus(key, self.store.date(self.now()), self.now)
+
+    def _key(self, name: str, length: int, what: str) -> bytes:
+        """Return a key that has outlived restarts; the first start makes it."""
+        try:
+            return kept_key(self.config.data / name, length, self.random)
+        except (OSError, ValueError) as error:
+            raise self.config.error("data", f"{error}; {what}") from None
 
     def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
         """Return the network around the layer, with the listeners' sockets."""
@@ -256,8 +266,8 @@ class Node:
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
         via = request.value(b"via") or b""
-        text = via + b"\0" + (request.value(b"call-id") or b"")
-        digest = hashlib.blake2b(text, key=self._tag_key, digest_size=8)
+        digest = self._tags.copy()
+        digest.update(via + b"\0" + (request.value(b"call-id") or b""))
         return digest.hexdigest().encode()
 
     def _raised(self, sleeper: Sleeper) -> None:
@@ -269,6 +279,8 @@ class Node:
         """Begin to serve."""
         self.ticker.start()
         self.network.start()
+        if hasattr(self.accounts, "reload"):  # one was deleted, perhaps, while nobody served
+            self.departures.look()
 
     def stop(self) -> None:
         """Stop serving, and close everything."""

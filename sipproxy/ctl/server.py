@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
 
 from sipproxy import __version__
 from sipproxy.ctl import trace
@@ -17,8 +18,11 @@ from sipproxy.ctl.feed import TABLES, Feed, Followers
 from sipproxy.ctl.http import problems
 from sipproxy.ctl.metrics import bindings_of, waiting_of
 from sipproxy.ctl.tables import wanted_aor
-from sipproxy.ctl.unbinding import reject_strangers, unbind
+from sipproxy.ctl.unbinding import unbind
+from sipproxy.interfaces import then
+from sipproxy.interfaces.turns import Turns
 from sipproxy.node import Node
+from sipproxy.sip.errors import SipError
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.transport.batches import IS_USED
 from sipproxy.transport.certificates import CertificateError
@@ -41,51 +45,55 @@ class ControlProtocol(LineOnlyReceiver):
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
-        self._lines: deque[bytes] = deque()
-        self._is_feeding = False
+        self._turns = Turns()
 
     def lineReceived(self, line: bytes) -> None:
-        """Answer a command, in its turn."""
-        self._lines.append(line)
-        if len(self._lines) > WAITING:
-            self._wire.loseConnection()
-        self._go_on()
-
-    def _go_on(self) -> None:
-        while self._lines and not self._is_feeding:
-            self._answer(self._lines.popleft())
-
-    def _answer(self, line: bytes) -> None:
+        """Answer a command, which may take its time: the next one waits for it."""
         try:
-            request = json.loads(line)
-            if isinstance(request, dict) and request.get("command") in tuple(TABLES):
-                self._feed(request)
-                return
-            answer = {"ok": True, "result": self._commands.run(request)}
-        except (_Mistake, ValueError) as error:
-            answer = {"ok": False, "error": str(error)}
-        except Exception as error:
-            self._commands.node.log.failure("control command {line!r}", line=line)
-            answer = {"ok": False, "error": f"{type(error).__name__}: see the server's log"}
-        self._wire.write(json.dumps(answer).encode() + b"\n")
+            self._turns.take(b"", lambda: self._answer(line), WAITING)
+        except SipError:
+            self._wire.loseConnection()
 
-    def _feed(self, request: dict[str, Any]) -> None:
+    def _answer(self, line: bytes) -> Any:
+        result = maybeDeferred(self._done, line)
+        return result.addErrback(self._failed, line).addCallback(self._write)
+
+    def _done(self, line: bytes) -> Any:
+        """Return what a command is answered with, or a Deferred of it; None after a table."""
+        request = json.loads(line)
+        if isinstance(request, dict) and request.get("command") in tuple(TABLES):
+            return self._feed(request)
+        return then(self._commands.run(request), lambda result: {"ok": True, "result": result})
+
+    def _failed(self, failure: Failure, line: bytes) -> dict[str, Any]:
+        error = failure.value
+        if isinstance(error, _Mistake | ValueError):
+            return {"ok": False, "error": str(error)}
+        self._commands.node.log.failure("control command {line!r}", failure, line=line)
+        return {"ok": False, "error": f"{type(error).__name__}: see the server's log"}
+
+    def _write(self, answer: dict[str, Any] | None) -> None:
+        if answer is not None:
+            self._wire.write(json.dumps(answer).encode() + b"\n")
+
+    def _feed(self, request: dict[str, Any]) -> Deferred[None]:
+        """Write a table; return when it is over."""
         name, follows = request["command"], bool(request.get("follow"))
         node, followers = self._commands.node, self._commands.followers
+        ended: Deferred[None] = Deferred()
 
         def over() -> None:
             followers.remove(name, feed)
-            self._is_feeding = False
-            self._go_on()
+            ended.callback(None)
 
         def soon(call: Callable[[], None]) -> None:
             node.reactor.callLater(0, call)
 
         feed = Feed(TABLES[name](node, request), self._wire, soon, over, follows)
-        self._is_feeding = True
         if follows:
             followers.add(name, feed)
         feed.start()
+        return ended
 
     @property
     def _wire(self) -> Any:
@@ -121,7 +129,7 @@ class Commands(Factory):
         return ControlProtocol(self)
 
     def run(self, request: Any) -> Any:
-        """Run a command; raises ValueError for one that is none."""
+        """Run a command, which may return a Deferred; raises ValueError for one that is none."""
         if not isinstance(request, dict):
             raise _Mistake("a command is a JSON object")
         command = self._known.get(str(request.get("command")))
@@ -155,7 +163,7 @@ class Commands(Factory):
             "problems": problems(node),
         }
 
-    def _unbind(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+    def _unbind(self, request: dict[str, Any]) -> Any:
         """End bindings of a user, or have them end soon."""
         aor, contact = wanted_aor(request, "aor"), request.get("contact")
         if aor is None:
@@ -188,7 +196,7 @@ class Commands(Factory):
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
         reload()
-        reject_strangers(self.node)
+        self.node.departures.look()
 
     def _reload_documents(self, request: dict[str, Any]) -> None:
         """Read one user's documents again, or all; who watches the user is judged anew at once."""

@@ -121,6 +121,20 @@ class Binding:
         """Tell whether this is the binding of a contact (RFC 3261 §19.1.4)."""
         return self.contact.raw_uri == contact.raw_uri or equivalent(self.contact.uri, contact.uri)
 
+    def is_written_as(self, contact: NameAddr) -> bool:
+        """Tell whether its contact has the octets of another."""
+        own = self.contact
+        return (
+            own.raw_uri == contact.raw_uri
+            and own.raw_params == contact.raw_params
+            and own.display == contact.display
+        )
+
+    @property
+    def written(self) -> tuple[NameAddr, bytes, float]:
+        """The contact, and what it says."""
+        return self.contact, self.params, self.q
+
     def contact_value(self, now: float) -> bytes:
         """Return the Contact value of a 200: as registered, with the time that is left."""
         left = max(0, round(self.expires_at - now))

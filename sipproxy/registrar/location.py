@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -18,8 +18,12 @@ from sipproxy.interfaces import (
     ILocation,
 )
 from sipproxy.interfaces.ledger import Ledger
+from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.records import KIND, Flows, kept_record, recalled
+
+if TYPE_CHECKING:
+    from sipproxy.transaction.parties import Flow
 
 SLICE, PAUSE = 100, 0.1  # users who have lost bindings with a restart, and seconds between slices
 
@@ -61,6 +65,7 @@ class LocationTable(Service):
     """
 
     def __init__(self, host: IHost, flows: Flows) -> None:
+        self.turns = Turns()
         self._host = host
         self._flows = flows
         self._records: dict[bytes, _Record] = {}
@@ -148,9 +153,12 @@ class LocationTable(Service):
         self, record: _Record, after: Sequence[Binding], ending: Ending
     ) -> list[tuple[Binding, Ending]]:
         """Return those whose contacts are bound no more, and why."""
-        now, lives = self._host.now(), {id(binding.life) for binding in after}
+        lives = {id(binding.life) for binding in after}
         gone = [(binding, ending) for binding in record.bindings if id(binding.life) not in lives]
         gone += [(binding, DEACTIVATED) for binding in record.lost]
+        if not gone:
+            return gone
+        now = self._host.now()
         return [(b, EXPIRED if b.expires_at <= now else why) for b, why in gone]
 
     def _sleep(self, record: _Record) -> None:
@@ -200,14 +208,19 @@ class LocationTable(Service):
 
 
 def _ordered(bindings: Sequence[Binding]) -> tuple[Binding, ...]:
+    if len(bindings) < 2:
+        return tuple(bindings)
     return tuple(sorted(bindings, key=lambda binding: -binding.q))
 
 
 def _rely(record: _Record, before: Sequence[Binding]) -> None:
     """Hear of the ends of the flows that the bindings have, and of no others."""
-    old = {b.watched for b in before} - {None}
-    new = {b.watched for b in record.bindings} - {None}
+    old, new = _watched(before), _watched(record.bindings)
     for flow in old - new:
-        flow.unwatch(record.flow_closed)  # type: ignore[union-attr]
+        flow.unwatch(record.flow_closed)
     for flow in new - old:
-        flow.watch(record.flow_closed)  # type: ignore[union-attr]
+        flow.watch(record.flow_closed)
+
+
+def _watched(bindings: Sequence[Binding]) -> set[Flow]:
+    return {flow for binding in bindings if (flow := binding.watched) is not None}

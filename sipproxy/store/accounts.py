@@ -13,7 +13,7 @@ from sipproxy.interfaces import ICredentialStore
 from sipproxy.sip.digest import ALGORITHMS, ha1
 from sipproxy.sip.grammar import unescape
 from sipproxy.sip.uri import canonical_host
-from sipproxy.store.schema import connect, create, transaction
+from sipproxy.store.schema import connect, create, snapshot, transaction
 
 _COLUMNS = {"MD5": 0, "SHA-256": 1, "SHA-512-256": 2}
 _LISTED = """
@@ -97,7 +97,7 @@ class AccountTable:
 
     def rows(self) -> Iterator[tuple[bytes, Secrets]]:
         """Return every account's address-of-record with its secrets, in order."""
-        with transaction(self.path) as database:
+        with snapshot(self.path) as database:
             for user, domain, *secrets in database.execute(
                 "SELECT user, domain, md5, sha256, sha512_256 FROM accounts ORDER BY domain, user"
             ):

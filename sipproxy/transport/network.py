@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import socket
 import struct
 from collections import Counter
@@ -20,9 +22,9 @@ from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
 from sipproxy.transport.counts import Counts
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.names import AAAA, A
-from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
+from sipproxy.transport.resolver import Hop, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
+from sipproxy.transport.search import means_of
 from sipproxy.transport.settings import Limits, Tls
 from sipproxy.transport.sockets import Bound, room
 from sipproxy.transport.stream import StreamFlow
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from sipproxy.transport.ticker import Ticker
 
 AnyFlow = UdpFlow | StreamFlow
-_UDP_NAME = struct.Struct("!cBH")
+_UDP_NAME = struct.Struct("!c4sH")  # u, the mark of a socket, a remote port; an address follows
 # An address and a port, and the domains that a certificate there may be for: with TCP none.
 _Place = tuple[str, int, tuple[bytes, ...]]
 
@@ -85,10 +87,11 @@ class Network:
         self.random = random
         self.resolver = resolver or Resolver(reactor)
         self.breaker = Breaker(reactor.seconds)
-        self.means = _means([])
+        self.means = means_of([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
         self._places: dict[UdpEndpoint, bytes] = {}  # the address and port that each is bound to
+        self._marked: dict[bytes, UdpEndpoint] = {}  # by a mark of these
         self._listeners: list[tuple[Bound, SentBy]] = []
         self._ports: list[Any] = []
         self._flows: dict[bytes, StreamFlow] = {}
@@ -105,13 +108,14 @@ class Network:
     def adopt(self, bound: Iterable[Bound]) -> None:
         """Take over bound sockets; nothing is read yet."""
         bound = list(bound)
-        self.means = _means(bound)
+        self.means = means_of(bound)
         for one in bound:
             our = sent_by(one.listen)
             if one.listen.transport == "udp":
                 endpoint = UdpEndpoint(one.socket, our, self._reactor)
                 self._endpoints.append(endpoint)
-                self._places[endpoint] = _place(*one.socket.getsockname()[:2])
+                self._places[endpoint] = place = _place(*one.socket.getsockname()[:2])
+                self._marked[_mark(place)] = endpoint
             else:
                 self._listeners.append((one, our))
 
@@ -238,13 +242,16 @@ class Network:
     # Names of flows
 
     def name(self, flow: Flow) -> bytes:
-        """Return what `find` knows the flow by again; empty for a flow that is none of ours."""
+        """Return what `find` knows the flow by again; empty for a flow that is none of ours.
+
+        That of a UDP flow is good after a restart, and whatever other listeners there are then.
+        """
         if isinstance(flow, StreamFlow):
             return b"s" + flow.name
         if not isinstance(flow, UdpFlow):
             return b""
         packed = socket.inet_pton(flow.endpoint.family, flow.address[0].partition("%")[0])
-        return _UDP_NAME.pack(b"u", self._endpoints.index(flow.endpoint), flow.port) + packed
+        return _UDP_NAME.pack(b"u", _mark(self._places[flow.endpoint]), flow.port) + packed
 
     def find(self, name: bytes) -> AnyFlow | None:
         """Return the flow of a name, or None if it is gone."""
@@ -252,10 +259,10 @@ class Network:
             return self._flows.get(name[1:])
         if name[:1] != b"u" or len(name) < _UDP_NAME.size:
             return None
-        _, index, port = _UDP_NAME.unpack_from(name)
-        if index >= len(self._endpoints):
+        _, mark, port = _UDP_NAME.unpack_from(name)
+        endpoint = self._marked.get(mark)
+        if endpoint is None:
             return None
-        endpoint: UdpEndpoint = self._endpoints[index]
         host = socket.inet_ntop(endpoint.family, name[_UDP_NAME.size :])
         return endpoint.flow(host, port)
 
@@ -383,9 +390,7 @@ def _place(host: str, port: int) -> bytes:
     return b"%b %d" % (host.encode(), port)
 
 
-def _means(bound: list[Bound]) -> Means:
-    """Return what we can send by: streams always, for a connection of ours needs no listener."""
-    transports = {one.listen.transport for one in bound} | {"tcp", "tls"}
-    families = {one.family for one in bound} or {socket.AF_INET}
-    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
-    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])
+@functools.lru_cache(64)
+def _mark(place: bytes) -> bytes:
+    """Return a short name of the place of a listener: tokens stand in every message of a dialog."""
+    return hashlib.blake2b(place, digest_size=4).digest()

@@ -74,6 +74,21 @@ class Resolver:
         """Tell whether an address is one where a stranger's name may not lead."""
         return not self._settings.private and is_private(address)
 
+    def leads_inside(self, uri: Uri) -> bool:
+        """Tell whether a URI that a stranger has written leads into our site by itself.
+
+        By a numeric host, or one of /etc/hosts; what the DNS says is judged when it does. Hosts
+        that the operator has written down lead there by right.
+        """
+        host = (
+            (uri.params.get(b"maddr") or uri.host).strip(b"[]").decode("ascii", "replace").lower()
+        )
+        if host in self._own:
+            return False
+        address = numeric(host)
+        found = [address] if address else self._hosts.addresses(host)
+        return any(map(self.is_inside, found))
+
     def _hops(self, uri: Uri, means: Means, most: int) -> list[Hop] | Deferred[list[Hop]]:
         aimed = aim(uri, means.transports)
         if address := numeric(aimed.host):  # §4.1, §4.2: nobody is asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
@@ -96,6 +97,15 @@ class Lines(WithConnection):
     def test_several_lines_and_pieces(self) -> None:
         self.assertEqual(self.answers(b'{"com'), [])
         self.assertEqual(len(self.answers(b'mand": "bindings"}\n{}\n{"command": "status"}\n')), 3)
+
+    def test_answers_come_in_order(self) -> None:
+        """Also where a command has to wait."""
+        waiting: Deferred[list[str]] = Deferred()
+        self.patch(self.protocol._commands, "_known", {"wait": lambda _: waiting, "go": str})
+        self.assertEqual(self.answers(b'{"command": "wait"}\n{"command": "go"}\n'), [])
+        waiting.callback(["done"])
+        results = [json.loads(line)["result"] for line in self.wire.value().splitlines()]
+        self.assertEqual(results, [["done"], "{'command': 'go'}"])
 
     def test_too_much_at_once(self) -> None:
         """Whoever asks on and on while a table is written loses the connection."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail
+
 from sipproxy.ctl.server import Commands
 from sipproxy.interfaces import Ending
 from sipproxy.registrar.binding import Binding
+from sipproxy.sip.errors import SipError
 from sipproxy.store.accounts import AccountTable
 from sipproxy.testing import CONFIG, FakeServer
 from tests.ctl.test_main import WithCommand
@@ -68,6 +71,29 @@ class UnbindingTest(TableCase):
         self.assertEqual([b.event for b in self.location.bindings(ALICE)], [b"shortened"] * 2)
         self.server.advance(61)
         self.assertEqual([event for _, event, _ in self.ended], ["expired"] * 2)
+
+    def test_while_a_register_is_written(self) -> None:
+        """That comes first: what it binds stays, where another contact is ended."""
+        writing: Deferred[None] = Deferred()
+        self.location.turns.take(ALICE, lambda: writing)
+        asked = {"aor": ALICE.decode(), "event": "rejected", "contact": "sip:desk@192.0.2.1"}
+        result = Commands(self.server.node).run({"command": "unbind", **asked})
+        self.assertNoResult(result)
+        self.assertEqual(self.ended, [])
+        writing.callback(None)
+        self.assertEqual(len(self.successResultOf(result)), 1)
+        self.assertEqual(len(self.ended), 1)
+
+    def test_a_disk_that_is_full(self) -> None:
+        def failing(*_: object) -> Any:
+            return fail(SipError(500))
+
+        self.patch(self.location, "commit", failing)
+        result = Commands(self.server.node).run(
+            {"command": "unbind", "aor": ALICE.decode(), "event": "rejected"}
+        )
+        error = self.failureResultOf(result, ValueError)
+        self.assertIn("the bindings stay: the store cannot be written", str(error.value))
 
     def test_nobody_there(self) -> None:
         self.assertEqual(self.unbind("rejected", aor="bob@example.test"), [])

@@ -19,7 +19,7 @@ from sipproxy.store.accounts import (
     Everybody,
     split_aor,
 )
-from sipproxy.store.schema import FILE, DatabaseError
+from sipproxy.store.schema import FILE, DatabaseError, transaction
 
 ALICE = "alice@example.test"
 ADDRESSES = {
@@ -208,6 +208,12 @@ class InMemory(WithTable):
         self.table.delete(ALICE)
         accounts.reload()
         self.assertFalse(accounts.known(ALICE.encode()))
+
+    def test_reading_waits_for_nobody_who_writes(self) -> None:
+        self.table.put("alice@example.test", "secret", replace=False)
+        with transaction(self.table.path) as database:
+            database.execute("DELETE FROM accounts")
+            self.assertTrue(Accounts(self.table).known(b"alice@example.test"))
 
     def test_everybody(self) -> None:
         self.assertTrue(Everybody().known(b"whoever@example.test"))
