@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ class Blocks(SynchronousTestCase):
                 self.built(block.text if block.is_whole else CONFIG + block.text)
                 count += 1
         self.assertGreater(count, 6)
+
+    def test_other_configurations(self) -> None:
+        """They can be read; the jail's filter is the one that we ship."""
+        found = [block.text for _, block in self.each() if block.language == "ini"]
+        sections: dict[str, Any] = {}
+        for text in found:
+            parser = RawConfigParser()
+            parser.read_string(text)
+            sections |= {name: parser[name] for name in parser.sections()}
+        jail = sections["sipproxy"]
+        self.assertTrue((ROOT / "contrib" / f"fail2ban-{jail['filter']}.conf").exists())
 
     def built(self, text: str) -> None:
         """Build a server of a configuration, with the certificates that it names."""
@@ -145,6 +157,41 @@ def leaves(command: Any, name: str = "") -> list[str]:
         for word, below in command.commands.items()
         for leaf in leaves(below, f"{name} {word}".strip())
     ]
+
+
+class Security(SynchronousTestCase):
+    """What the page on security says of other pages, and of the sources."""
+
+    def setUp(self) -> None:
+        self.text = (ROOT / "docs" / "security.md").read_text("utf-8")
+
+    def test_limits(self) -> None:
+        """Each limit is a key of the configuration."""
+        _, _, rest = self.text.partition("| against | there is |")
+        table = rest.partition("\n\n")[0]
+        named = {name.split(".")[-1] for name in re.findall(r"`([a-z_.]+)`", table)}
+        self.assertGreater(len(named), 25)
+        reference = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+        known = set(re.findall(r"^\| `(\w+)` \|", reference, re.M))
+        self.assertEqual(named - known, set())
+
+    def test_defaults(self) -> None:
+        """Whatever it calls the default is one."""
+        settings = parse(Path("x"), CONFIG).settings
+        self.assertEqual(settings.federation.inbound, "listed")
+        self.assertEqual(settings.presence.unknown_watchers, "confirm")
+        self.assertEqual(settings.tls.verify_clients, "none")
+        self.assertEqual(settings.http.address, "127.0.0.1")
+        self.assertEqual(settings.auth.algorithms, ("SHA-256", "MD5"))
+        self.assertTrue(settings.auth.required)
+        for words in ("`listed`, the default", 'verify_clients = "none"`, the default'):
+            self.assertIn(words, self.text)
+
+    def test_links(self) -> None:
+        """Links between the pages lead somewhere."""
+        for page in PAGES:
+            for name, _ in re.findall(r"\]\(([\w/.-]+\.md)(#[\w-]+)?\)", page.read_text("utf-8")):
+                self.assertTrue((page.parent / name).exists(), f"{page.name}: {name}")
 
 
 class Make(SynchronousTestCase):

@@ -55,11 +55,12 @@ class ControlProtocol(LineOnlyReceiver):
             self._wire.loseConnection()
 
     def _answer(self, line: bytes) -> Any:
-        result = maybeDeferred(lambda: self._run(json.loads(line)))
-        result.addErrback(self._failed, line)
-        return result.addCallback(self._write)
+        result = maybeDeferred(self._done, line)
+        return result.addErrback(self._failed, line).addCallback(self._write)
 
-    def _run(self, request: Any) -> Any:
+    def _done(self, line: bytes) -> Any:
+        """Return what a command is answered with, or a Deferred of it; None after a table."""
+        request = json.loads(line)
         if isinstance(request, dict) and request.get("command") in tuple(TABLES):
             return self._feed(request)
         return then(self._commands.run(request), lambda result: {"ok": True, "result": result})
@@ -76,23 +77,23 @@ class ControlProtocol(LineOnlyReceiver):
             self._wire.write(json.dumps(answer).encode() + b"\n")
 
     def _feed(self, request: dict[str, Any]) -> Deferred[None]:
-        """Write a table; what is returned fires when that is over."""
+        """Write a table; return when it is over."""
         name, follows = request["command"], bool(request.get("follow"))
         node, followers = self._commands.node, self._commands.followers
-        table, written = TABLES[name](node, request), Deferred[None]()
+        ended: Deferred[None] = Deferred()
 
         def over() -> None:
             followers.remove(name, feed)
-            written.callback(None)
+            ended.callback(None)
 
         def soon(call: Callable[[], None]) -> None:
             node.reactor.callLater(0, call)
 
-        feed = Feed(table, self._wire, soon, over, follows)
+        feed = Feed(TABLES[name](node, request), self._wire, soon, over, follows)
         if follows:
             followers.add(name, feed)
         feed.start()
-        return written
+        return ended
 
     @property
     def _wire(self) -> Any:
@@ -194,8 +195,8 @@ class Commands(Factory):
         reload = getattr(self.node.accounts, "reload", None)
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
-        if reload() is not False:  # to look at everybody takes 3 us for each
-            self.node.departures.look()
+        reload()
+        self.node.departures.look()
 
     def _reload_documents(self, request: dict[str, Any]) -> None:
         """Read one user's documents again, or all; who watches the user is judged anew at once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from zope.interface import implementer
@@ -106,7 +105,7 @@ class AccountTable:
     def listed(self, aor: str | None = None) -> Sequence[tuple[bytes, bytes, Sequence[str]]]:
         """Return user, domain and algorithms of every account, or of one; never a secret."""
         one = (None, None) if aor is None else split_aor(aor)
-        with closing(connect(self.path)) as database:
+        with snapshot(self.path) as database:
             found = database.execute(_LISTED, (one[0], *one))
             return [
                 (user, domain, [name for name in ALGORITHMS if has[_COLUMNS[name]]])

@@ -22,9 +22,9 @@ from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
 from sipproxy.transport.counts import Counts
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.names import AAAA, A
-from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
+from sipproxy.transport.resolver import Hop, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
+from sipproxy.transport.search import means_of
 from sipproxy.transport.settings import Limits, Tls
 from sipproxy.transport.sockets import Bound, room
 from sipproxy.transport.stream import StreamFlow
@@ -87,7 +87,7 @@ class Network:
         self.random = random
         self.resolver = resolver or Resolver(reactor)
         self.breaker = Breaker(reactor.seconds)
-        self.means = _means([])
+        self.means = means_of([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
         self._places: dict[UdpEndpoint, bytes] = {}  # the address and port that each is bound to
@@ -108,7 +108,7 @@ class Network:
     def adopt(self, bound: Iterable[Bound]) -> None:
         """Take over bound sockets; nothing is read yet."""
         bound = list(bound)
-        self.means = _means(bound)
+        self.means = means_of(bound)
         for one in bound:
             our = sent_by(one.listen)
             if one.listen.transport == "udp":
@@ -394,11 +394,3 @@ def _place(host: str, port: int) -> bytes:
 def _mark(place: bytes) -> bytes:
     """Return a short name of the place of a listener: tokens stand in every message of a dialog."""
     return hashlib.blake2b(place, digest_size=4).digest()
-
-
-def _means(bound: list[Bound]) -> Means:
-    """Return what we can send by: streams always, for a connection of ours needs no listener."""
-    transports = {one.listen.transport for one in bound} | {"tcp", "tls"}
-    families = {one.family for one in bound} or {socket.AF_INET}
-    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
-    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -227,6 +228,17 @@ class Pages(TestCase):
         """Serve, with an account."""
         self.serve("twistd -n --pidfile= sipproxy")
         self.shell(f"sipctl user add alice@example.test --password {PASSWORD}")
+        self.files((ROOT / "docs" / "security.md").read_text("utf-8"))
+
+    def files(self, page: str) -> None:
+        """Each file of the data directory is on the page, and the server's user's alone."""
+        found = list((self.cwd / "var").iterdir())
+        self.assertGreater(len(found), 5)
+        for file in found:
+            self.assertEqual(stat.S_IMODE(file.lstat().st_mode), 0o600, file)
+            name, base = file.name, "sipproxy.sqlite"
+            suffix = name.removeprefix(base) if name.startswith(base) else ""
+            self.assertIn(f"`{suffix or name}`", page)
 
     def alice_and_bob(self) -> None:
         """Let alice be registered, and bob wait for her permission."""
