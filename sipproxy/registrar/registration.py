@@ -189,6 +189,7 @@ class Registration:
         event: bytes,
     ) -> Binding:
         request, read = self._request, asked.read
+        flow = self._flow if self._is_by_flow(host, asked) else None
         contact, params, q = _kept(asked.contact) if read is None else read.written
         return Binding(
             contact=contact,
@@ -198,7 +199,7 @@ class Registration:
             call_id=request.call_id,
             cseq=request.cseq.number,
             path=path,
-            flow=self._flow if self._is_by_flow(host, asked) else None,
+            flow=flow,
             instance=instance,
             silence=self._silence(asked),
             life=life,

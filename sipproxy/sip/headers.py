@@ -118,8 +118,8 @@ class NameAddr:
         return self._params
 
     def spare(self) -> None:
-        """Forget the parameters but as they are written: for what is kept long and asked rarely."""
-        self._params = None
+        """Forget what was parsed: it takes more room than the text, and can be had again."""
+        self._uri = self._params = None
 
     @property
     def uri(self) -> Uri:
