@@ -112,10 +112,11 @@ class Registration:
     def _all_asked(self, raw: list[bytes], current: Sequence[Binding]) -> list[Asked]:
         """Read the contacts; 400 where one that registers its flow is not alone (RFC 5626 §6)."""
         every = [self._asked(value, current) for value in raw]
-        kept = [asked for asked in every if asked.duration]
-        if len(kept) > 1 and any(asked.reg_id for asked in kept):
-            raise SipError(400, "Another Contact Beside A reg-id")
-        self.is_outbound = any(asked.reg_id for asked in every)
+        if len(every) > 1:
+            kept = [asked for asked in every if asked.duration]
+            if len(kept) > 1 and any(asked.reg_id for asked in kept):
+                raise SipError(400, "Another Contact Beside A reg-id")
+        self.is_outbound = any([asked.reg_id for asked in every])
         return every
 
     def _asked(self, value: bytes, current: Sequence[Binding]) -> Asked:
