@@ -20,6 +20,7 @@ __all__ = [
     "prepare",
     "read_field",
     "scan_address",
+    "scan_digest",
     "scan_end",
     "scan_message",
     "scan_params",
@@ -36,6 +37,7 @@ def read_field(names: list[bytes], lines: list[bytes], name: bytes, /) -> bytes 
 
 try:
     from sipproxy.sip._scan import address as scan_address
+    from sipproxy.sip._scan import digest as scan_digest
     from sipproxy.sip._scan import end as scan_end
     from sipproxy.sip._scan import field as find_field
     from sipproxy.sip._scan import message as scan_message
@@ -48,6 +50,10 @@ except ImportError:
     IS_BUILT = False
 
     def scan_message(data: bytes, fits: bool, /) -> Request | Response | None:
+        """Find nothing ordinary."""
+        return None
+
+    def scan_digest(text: bytes, /) -> dict[bytes, bytes] | None:
         """Find nothing ordinary."""
         return None
 
