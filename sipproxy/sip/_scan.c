@@ -661,6 +661,32 @@ static PyObject *scan_field(PyObject *module, PyObject *const *arguments, Py_ssi
     Py_RETURN_NONE;
 }
 
+/* The names, and the lines, of those headers that are in a set. */
+static PyObject *scan_select(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 3 || !PyList_Check(arguments[0]) || !PyList_Check(arguments[1])
+        || !PyAnySet_Check(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "select(names: list, lines: list, wanted: frozenset)");
+        return NULL;
+    }
+    PyObject *names = PyList_New(0), *lines = PyList_New(0), *both = NULL;
+    int is_in = names && lines ? 0 : -1;
+    for (Py_ssize_t i = 0; is_in >= 0 && i < PyList_GET_SIZE(arguments[0])
+             && i < PyList_GET_SIZE(arguments[1]); i++) {
+        PyObject *name = PyList_GET_ITEM(arguments[0], i), *line = PyList_GET_ITEM(arguments[1], i);
+        Py_INCREF(name);
+        Py_INCREF(line);  /* comparing may run code that edits the lists */
+        is_in = PySet_Contains(arguments[2], name);
+        if (is_in > 0 && (PyList_Append(names, name) || PyList_Append(lines, line))) is_in = -1;
+        Py_DECREF(name);
+        Py_DECREF(line);
+    }
+    if (is_in >= 0) both = PyTuple_Pack(2, names, lines);
+    Py_XDECREF(names);
+    Py_XDECREF(lines);
+    return both;
+}
+
 static int learn(PyObject *written, PyObject *name, long field)
 {
     Text text = {PyBytes_AS_STRING(written), PyBytes_GET_SIZE(written)};
@@ -737,6 +763,7 @@ static PyMethodDef functions[] = {
     {"digest", scan_digest, METH_O, "Read the parameters of credentials, or of a challenge."},
     {"params", scan_params, METH_O, "Read the parameters of a header."},
     {"field", (PyCFunction)(void (*)(void))scan_field, METH_FASTCALL, "Find a header's value."},
+    {"select", (PyCFunction)(void (*)(void))scan_select, METH_FASTCALL, "Choose among headers."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -33,12 +33,14 @@ from sipproxy.sip.scanner import (
     IS_BUILT,
     find_field,
     read_field,
+    read_select,
     scan_address,
     scan_digest,
     scan_end,
     scan_message,
     scan_params,
     scan_uri,
+    select,
 )
 from sipproxy.sip.uri import Uri, parse_uri, read_uri
 from tests.shared import SHARED, needs_shared
@@ -447,6 +449,15 @@ class ValueTests(SynchronousTestCase):
         for name in (*NAMES, b"tox", b"t", b"", b"w"):
             found = find_field(NAMES, LINES, name)
             self.assertEqual(found, read_field(NAMES, LINES, name), name)
+
+    def test_selected(self) -> None:
+        """Those of several names, in their order."""
+        for wanted in (frozenset[bytes](), frozenset(NAMES), frozenset((b"to", b"via", b"no"))):
+            found = select(NAMES, LINES, wanted)
+            self.assertEqual(found, read_select(NAMES, LINES, wanted))
+            self.assertEqual(len(found[0]), len(found[1]))
+        self.assertRaises(TypeError, select, [], [], ())
+        self.assertRaises(TypeError, select, [[]], [b""], frozenset((b"to",)))
 
     def test_ends(self) -> None:
         """Where a message ends is told within the limits, wherever it begins."""
