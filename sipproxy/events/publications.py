@@ -133,13 +133,13 @@ class PublicationTable(Service):
     ) -> Any:
         """Let a publication last from now on, and return its new entity-tag (§4.3), as `put` does.
 
-        Nobody is told, for its state is the same, unless it was stale.
+        Nobody is told, for its state is the same, unless it was stale or comes by another flow.
         """
-        tag, ends, was_stale = self._tag(), self._host.now() + seconds, known.is_stale
+        tag, ends = self._tag(), self._host.now() + seconds
         body = known.media_type, known.data, known.content
         fresh = Publication(tag, *body, ends, known.order, flow)
         kept = [fresh if p is known else p for p in self.of(package, resource)]
-        return self._change(package, resource, kept, tag, was_stale)
+        return self._change(package, resource, kept, tag)
 
     def remove(self, package: bytes, resource: bytes, known: Publication | None) -> Any:
         """Forget a publication, if there is one, and return an entity-tag that means nothing.
@@ -161,22 +161,23 @@ class PublicationTable(Service):
         )
 
     def _change(
-        self,
-        package: bytes,
-        resource: bytes,
-        kept: Sequence[Publication],
-        tag: bytes,
-        is_news: bool = True,
+        self, package: bytes, resource: bytes, kept: Sequence[Publication], tag: bytes
     ) -> Any:
-        """Put these in the place of what there was, once that is safe, and return a tag."""
+        """Put these in the place of what there was, once that is safe, and return a tag.
+
+        What is composed may be another where any of `_seen` is: one may have expired meanwhile, or
+        its connection have closed.
+        """
+        key = _key(package, resource)
 
         def apply() -> bytes:
+            record = self._records.get((package, resource))
+            before = () if record is None else _seen(record.publications)
             self._replace(package, resource, kept)
-            if is_news:
+            if before != _seen(kept):
                 self._changed(package, resource)
             return tag
 
-        key = _key(package, resource)
         return self._ledger.change(key, lambda: self._kept(package, kept), apply)
 
     def sweep(self, record: _Record) -> None:
@@ -291,6 +292,11 @@ class PublicationTable(Service):
 
 def _key(package: bytes, resource: bytes) -> bytes:
     return package + b" " + resource
+
+
+def _seen(publications: Sequence[Publication]) -> tuple[Any, ...]:
+    """Return what packages see of publications, and a refresh by the same flow leaves as it is."""
+    return tuple([(one.order, one.flow, one.is_stale) for one in publications])
 
 
 def _connections(publications: Sequence[Publication]) -> Set[Flow]:

@@ -55,6 +55,20 @@ class KeptTest(Watched, TableCase):
         self.device.send(text.replace("/UDP 192.0.2.1", "/TCP 192.0.2.9"))
         self.assertEqual(self.device.received[-1].status, 200)
 
+    def publish_by_the_device(self) -> None:
+        """Let alice's device register and publish by one connection, and so be shown once."""
+        self.register()
+        self.publish_by_tcp()
+
+    def refresh(self) -> None:
+        """Let her refresh it by another connection, so that it may be of another device."""
+        tag = (self.device.received[-1].value(b"sip-etag") or b"").decode()
+        text = PUBLISH.format(cseq=91, length=0, body="").strip() + "\n\n"
+        text = text.replace("Content-Type: application/pidf+xml", f"SIP-If-Match: {tag}")
+        other = self.server.client("192.0.2.10", 5060, "tcp")
+        other.send(text.replace("/UDP 192.0.2.1", "/TCP 192.0.2.10"))
+        self.assertEqual(other.received[-1].status, 200)
+
     def expire(self) -> None:
         """Let the hour of a publication pass, and somebody keep watching."""
         self.bob.ask(7200)
@@ -71,6 +85,7 @@ class KeptTest(Watched, TableCase):
             "a device that expires": ("register", "expire"),
             "a device whose connection ends": ("register", "close"),
             "a publisher whose connection ends": ("publish_by_tcp", "close"),
+            "a publisher who comes by another connection": ("publish_by_the_device", "refresh"),
             "a time that passes": ("publish_timed", "expire_a_minute"),
             "rules": ("publish", "block_politely"),
         }
