@@ -94,7 +94,7 @@ class State:
 
     def rest(self) -> bool:
         """Keep what most watchers are told; tell whether that is little enough."""
-        size = 0
+        size = 0 if self._unavailable is None else self._unavailable.rest()
         for showing in self._showings.values():
             size += showing.rest()
         return size <= _MOST_AT_REST

@@ -7,7 +7,7 @@ from sipproxy.sip.message import Request
 from tests.documents import assert_valid, canonical
 from tests.events.fakes import Phone
 from tests.presence.rulesets import WHOLE, presence, rule, ruleset
-from tests.presence.test_live import ALICE, NOTED, OPEN, PUBLISH, Watched
+from tests.presence.test_live import ALICE, FILTER, NOTED, OPEN, PUBLISH, Watched
 from tests.sip.tables import TableCase, rows
 
 TIMED = presence(
@@ -125,3 +125,23 @@ class KeptTest(Watched, TableCase):
 
     def block_politely(self) -> None:
         self.server.node.documents.put(ALICE, "pres-rules", "index", POLITE)
+
+    @rows({"who may see it": ("allow",), "who is blocked politely": ("polite-block",)})
+    def test_filters(self, handling: str) -> None:
+        """What was made for filters goes with its turn: there may be any number of them."""
+        self.publish()
+        self.rule(handling)
+        self.watch(7200)
+        self.server.clock.advance(0)
+        phone = Phone(self.server, "mallory", "192.0.2.7")
+        asked = {"Event": "presence", "Content_Type": "application/simple-filter+xml"}
+        sizes = []
+        for number in range(3):
+            body = FILTER.format(f"//pidf:tuple[@id='{number}']")
+            self.assertEqual(phone.subscribe(0, "alice", body=body, **asked).status, 200)
+            self.server.clock.advance(0)
+            (resource,) = self.server.node.notifier._resources.values()
+            state = resource.state
+            showings = [*state._showings.values(), state._unavailable]
+            sizes.append(sum(len(one._excerpts) for one in showings if one is not None))
+        self.assertEqual(sizes, [1, 1, 1])
