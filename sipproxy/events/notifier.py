@@ -284,7 +284,11 @@ class Notifier(Service):
 
     def _add(self, subscription: Subscription) -> None:
         resource, key = subscription.watched, (subscription.package, subscription.resource)
-        resource = self._resources.setdefault(key, resource)
+        if key in self._resources:
+            resource = self._resources[key]
+        else:
+            self._resources[key] = resource
+            resource.drop()  # nobody was watching, so nobody has heard how it changed
         subscription.join(resource)
         resource.subscriptions[subscription] = None
         if subscription.dialog is not None:
