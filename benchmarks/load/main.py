@@ -147,9 +147,10 @@ def main(
 def _report(results: Sequence[Result], facts: dict[str, Any], file: Path | None) -> None:
     print("; ".join(f"{name}: {value}" for name, value in facts.items()))
     print(rendered(results))
-    for result in results:
-        for fault in result.faults():
-            print(fault)
+    for heading, lines in (("Failed:", Result.faults), ("Rounds differ:", Result.spreads)):
+        found = [f"- {line}" for result in results for line in lines(result)]
+        if found:
+            print("\n".join(["", heading, *found]))
     if file is not None:
         told = {"about": facts, "cases": [result.plain() for result in results]}
         file.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
