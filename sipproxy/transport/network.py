@@ -220,7 +220,10 @@ class Network:
     def _flush(self) -> None:
         gathering, self._gathering = self._gathering, []
         for flow in gathering:
-            flow.flush()
+            try:
+                flow.flush()
+            except Exception:  # none of the others is to pay for it
+                self._log.failure("a bug, while {flow} is written to", flow=flow)
 
     def send_anew(self, flow: StreamFlow, host: str, port: int, data: bytes) -> None:
         """Send a response whose connection is gone by another one (RFC 3261 §18.2.2, 3263 §5).
