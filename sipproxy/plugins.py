@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.plugin import getPlugins
@@ -9,18 +10,29 @@ from zope.interface import Interface
 
 from sipproxy.config import Config, Mistake, convert
 from sipproxy.interfaces import IComponentFactory, IHost
+from sipproxy.interfaces.reload import IReconfigurable
+
+
+def _is_stateless(factory: Any) -> bool:
+    return bool(getattr(factory, "is_stateless", False))
 
 
 class Components:
     """Every installed factory by name, and what they build for one configuration.
 
-    Raises `ConfigError` for a ``[plugin.NAME]`` table that belongs to no factory.
+    ``before`` is what there is of the configuration before: what can go on is not built again
+    (`sipproxy.interfaces.reload`); ``switches`` are to be called where it does. Raises
+    `ConfigError` for a ``[plugin.NAME]`` table that belongs to no factory.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, before: Components | None = None) -> None:
         self._config = config
         self._factories: dict[str, Any] = {}
         self._built: dict[str, Any] = {}
+        self._options: dict[str, Any] = {}
+        self._watching: dict[str, list[tuple[list[Any], list[Any]]]] = {}
+        self._before = before
+        self.switches: list[Callable[[], None]] = []
         for factory in getPlugins(IComponentFactory):
             known = self._factories.setdefault(factory.name, factory)
             if known is not factory:
@@ -57,15 +69,48 @@ class Components:
         options = self.options(name, key, *wanted)
         if name not in self._built:
             try:
-                self._built[name] = self._factories[name].build(options, host)
+                known = self._kept(host, name, options)
+                self._built[name] = self._new(host, name, options) if known is None else known
             except ValueError as error:
                 raise self._config.error(f"plugin.{name}", str(error)) from None
+            self._options[name] = options
         built = self._built[name]
         if not any(one.providedBy(built) for one in wanted):
             promised = self._factories[name].provides.__name__
             problem = f"what {name!r} builds does not provide {promised}: report it to its author"
             raise self._config.error(key, problem)
         return built
+
+    def _kept(self, host: IHost, name: str, options: Any) -> Any:
+        """Return the component of before, if it goes on with these options; raises ValueError."""
+        before = self._before
+        if before is None or name not in before._built:
+            return None
+        known = before._built[name]
+        if IReconfigurable.providedBy(known):
+            self.switches.append(known.reconfigured(options, host))
+        elif options != before._options[name] or _is_stateless(self._factories[name]):
+            return None
+        self._watching[name] = before._watching[name]
+        return known
+
+    def _new(self, host: IHost, name: str, options: Any) -> Any:
+        """Build a component, and note which audiences it has joined; raises ValueError."""
+        audiences: list[list[Any]] = getattr(host, "audiences", [])
+        marks = [len(audience) for audience in audiences]
+        try:
+            return self._factories[name].build(options, host)
+        finally:
+            every = zip(audiences, marks, strict=True)
+            self._watching[name] = [(audience, audience[mark:]) for audience, mark in every]
+
+    def replace(self, other: Components) -> None:
+        """Have what another one has built watch no more, unless it goes on here."""
+        for name, watching in other._watching.items():
+            if self._watching.get(name) is not watching:
+                for audience, members in watching:
+                    audience[:] = [one for one in audience if one not in members]
+        self._before = None
 
     def _unknown(self, name: str) -> str:
         known = ", ".join(sorted(self._factories))

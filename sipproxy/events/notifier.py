@@ -98,6 +98,7 @@ class Notifier(Service):
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
         self._dialogs: dict[bytes, Subscription] = {}
         self._listeners: list[ISubscriptionListener] = []
+        self.audiences: tuple[list[Any], ...] = (self._listeners,)
         self._changed: dict[Resource, None] = {}
         self._composed: dict[Resource, None] = {}
         self._passes: deque[tuple[Resource, Iterator[Subscription]]] = deque()
@@ -155,6 +156,26 @@ class Notifier(Service):
     def resources(self) -> list[tuple[bytes, bytes]]:
         """Return package and address-of-record of all that is watched."""
         return list(self._resources)
+
+    def follow(self, settings: Events, packages: Packages) -> None:
+        """Go on under another configuration: what watchers may have, and see, is asked again.
+
+        Ways are looked for anew. Whose package is no more is told to subscribe again, and refused.
+        """
+        self.settings = self.census.settings = settings
+        gone: list[Any] = self.packages.become(packages)
+        self._listeners[:] = [one for one in self._listeners if one not in gone]
+        for subscription in self._dialogs.values():
+            if subscription.dialog is not None:
+                subscription.dialog.way = None
+        for name, aor in self.resources():
+            package, resource = self.packages.find(name), self._resources[name, aor]
+            if package is None:
+                self.end(name, aor, b"deactivated")
+                continue
+            resource.package = package
+            self.changed(name, aor)
+            self.judge(name, aor)
 
     # Turns
 

@@ -66,7 +66,6 @@ class PublicationTable(Service):
         self._flows = flows
         self._ledger = Ledger(host.store, KIND, self._current)
         self._log = Logger(namespace="sipproxy.events")
-        self._settings = host.settings.events
         self._records: dict[tuple[bytes, bytes], _Record] = {}
         self._order = 0
 
@@ -177,7 +176,7 @@ class PublicationTable(Service):
     def _check_room(
         self, others: Sequence[Publication], length: int, replaced: Publication | None
     ) -> None:
-        settings = self._settings
+        settings = self._host.settings.events
         if replaced is None and len(others) >= settings.publications:
             raise SipError(403, "Too Many Publications")
         if length + sum(len(p.data) for p in others) > settings.publication_bytes:

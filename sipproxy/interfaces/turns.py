@@ -30,7 +30,7 @@ class Turns:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._lines: dict[bytes, _Line] = {}
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class Turns:
         return result
 
     def _wait(self, line: _Line, resource: bytes, act: Callable[[], Any]) -> Any:
-        if len(line.waiting) >= self._limit:
+        if len(line.waiting) >= self.limit:
             raise SipError(503, headers=[(b"Retry-After", b"10")])
         turn: Deferred[None] = Deferred()
         line.waiting.append(turn)

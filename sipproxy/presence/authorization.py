@@ -50,10 +50,14 @@ class Authorization:
     ) -> None:
         self._host = host
         self._wall = wall
-        handling = _UNKNOWN[settings.unknown_watchers]
-        self._unknown = Verdict(handling, EVERYTHING if handling == ALLOW else None)
         self._rules: dict[bytes, tuple[Rule, ...]] = {}
         host.documents.watch(self._changed)
+        self.follow(settings)
+
+    def follow(self, settings: Presence) -> None:
+        """Have another policy for those without rules."""
+        handling = _UNKNOWN[settings.unknown_watchers]
+        self._unknown = Verdict(handling, EVERYTHING if handling == ALLOW else None)
 
     def judge(self, resource: bytes, watcher: Watcher, sphere: bytes | None) -> Verdict:
         """Return what a watcher may have of a presentity whose sphere is, or None: undefined."""

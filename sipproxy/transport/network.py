@@ -5,28 +5,27 @@ from __future__ import annotations
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.names import AAAA, A
-from sipproxy.transport.resolver import Hop, Means, Resolver, Unreachable
+from sipproxy.transport.listening import Connections, StreamListener, means_of
+from sipproxy.transport.resolver import Hop, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
 from sipproxy.transport.settings import Limits, Tls
 from sipproxy.transport.sockets import Bound, room
 from sipproxy.transport.stream import StreamFlow
-from sipproxy.transport.tls import Contexts, TlsFlow, accepting, connect
-from sipproxy.transport.udp import UdpEndpoint, UdpFlow
+from sipproxy.transport.tls import Contexts, TlsFlow, connect
+from sipproxy.transport.udp import UdpEndpoint, UdpFlow, place_of
 from sipproxy.transport.wayback import way_back
 
 if TYPE_CHECKING:
@@ -37,24 +36,10 @@ if TYPE_CHECKING:
     from sipproxy.transport.ticker import Ticker
 
 AnyFlow = UdpFlow | StreamFlow
+AnyListener = UdpEndpoint | StreamListener
 _UDP_NAME = struct.Struct("!cBH")
 # An address and a port, and the domains that a certificate there may be for: with TCP none.
 _Place = tuple[str, int, tuple[bytes, ...]]
-
-
-class _Connections(Factory):
-    """Makes the flow of each new connection, in or out."""
-
-    noisy = False
-
-    def __init__(self, network: Network, our: SentBy) -> None:
-        self._network = network
-        self._our = our
-        self._kind = TlsFlow if our.transport == b"TLS" else StreamFlow
-
-    def buildProtocol(self, addr: Any) -> StreamFlow:
-        """Return the protocol of a new connection."""
-        return self._kind(self._network, self._network.random(8), self._our)
 
 
 class Network:
@@ -83,12 +68,12 @@ class Network:
         self.random = random
         self.resolver = resolver or Resolver(reactor)
         self.breaker = Breaker(reactor.seconds)
-        self.means = _means([])
+        self.means = means_of([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
-        self._places: dict[UdpEndpoint, bytes] = {}  # the address and port that each is bound to
-        self._listeners: list[tuple[Bound, SentBy]] = []
-        self._ports: list[Any] = []
+        self._numbered: dict[int, UdpEndpoint] = {}  # as names of flows have them
+        self._listeners: list[StreamListener] = []
+        self._is_started = False
         self._flows: dict[bytes, StreamFlow] = {}
         self._gathering: list[StreamFlow] = []
         self._aliases = AliasTable()
@@ -101,43 +86,78 @@ class Network:
     # Life
 
     def adopt(self, bound: Iterable[Bound]) -> None:
-        """Take over bound sockets; nothing is read yet."""
-        bound = list(bound)
-        self.means = _means(bound)
-        for one in bound:
-            our = sent_by(one.listen)
-            if one.listen.transport == "udp":
-                endpoint = UdpEndpoint(one.socket, our, self._reactor)
-                self._endpoints.append(endpoint)
-                self._places[endpoint] = _place(*one.socket.getsockname()[:2])
-            else:
-                self._listeners.append((one, our))
+        """Listen on bound sockets; nothing is read before the start.
 
-    def record(self, tape: Tape) -> None:
+        Those that there are already stay as they are, but for what they call themselves. Those
+        that are not among them are closed, with the connections that have come by them.
+        """
+        bound = list(bound)
+        self.means = means_of(bound)
+        known = {one.socket: one for one in self._all}
+        found = [self._listener(one, known) for one in bound]
+        gone = [one for one in known.values() if one not in found]
+        self._endpoints = [one for one in found if isinstance(one, UdpEndpoint)]
+        self._listeners = [one for one in found if isinstance(one, StreamListener)]
+        self._numbered = {one.number: one for one in self._endpoints}
+        for one in gone:
+            one.leave()
+        for one in found if self._is_started else ():
+            if one.socket not in known:
+                one.start(self.receiver)
+
+    def _listener(self, bound: Bound, known: Mapping[Any, AnyListener]) -> AnyListener:
+        """Return the listener of a socket; one that is there is called as it is to be now."""
+        our, one = sent_by(bound.listen), known.get(bound.socket)
+        if one is not None:
+            if isinstance(one, StreamListener):
+                for flow in self.flows_of(one) if one.sent_by != our else ():
+                    flow.sent_by = replace(our, params=flow.sent_by.params)
+                one.bound = bound
+            one.sent_by = our
+            return one
+        if bound.listen.transport != "udp":
+            return StreamListener(self, bound, our, self._reactor)
+        endpoint = UdpEndpoint(bound.socket, our, self._reactor)
+        endpoint.number = next(n for n in range(256) if n not in self._numbered)
+        endpoint.tape = self.tape
+        self._numbered[endpoint.number] = endpoint
+        return endpoint
+
+    def flows_of(self, listener: StreamListener) -> list[StreamFlow]:
+        """Return the connections that go by the name of a listener."""
+        our = replace(listener.sent_by, params=b"")
+        return [f for f in self._flows.values() if replace(f.sent_by, params=b"") == our]
+
+    def record(self, tape: Tape | None) -> None:
         """Have every message on a tape that comes or goes."""
         self.tape = self.receiver.tape = tape
         for endpoint in self._endpoints:
             endpoint.tape = tape
 
+    def limit(self, limits: Limits) -> None:
+        """Have other limits from now on, for the connections that there are, too."""
+        self.limits = limits
+        self._most = room(limits.connections)
+        if self._most < limits.connections:
+            self._log.warn("ulimit -n allows for {most} connections only", most=self._most)
+        for flow in self._flows.values():
+            flow.limit()
+
     def start(self) -> None:
         """Begin to serve."""
-        self._most = room(self.limits.connections)
-        if self._most < self.limits.connections:
-            self._log.warn("ulimit -n allows for {most} connections only", most=self._most)
-        for endpoint in self._endpoints:
-            endpoint.start(self.receiver)
-        for one, our in self._listeners:
-            factory: Factory = _Connections(self, our)
-            if one.listen.transport == "tls":
-                factory = accepting(self.contexts, one.listen, factory, self._reactor)
-            port = self._reactor.adoptStreamPort(one.socket.fileno(), one.family, factory)
-            one.socket.close()  # the reactor has its own duplicate
-            self._ports.append(port)
+        self._is_started = True
+        self.limit(self.limits)
+        for one in self._all:
+            one.start(self.receiver)
+
+    @property
+    def _all(self) -> list[AnyListener]:
+        return [*self._listeners, *self._endpoints]
 
     def stop(self) -> None:
         """Close every listener and connection."""
-        for port in self._ports:
-            port.stopListening()
+        for listener in self._listeners:
+            listener.stop()
         for flow in list(self._flows.values()):
             flow.leave()
         for endpoint in self._endpoints:
@@ -231,7 +251,7 @@ class Network:
         if not isinstance(flow, UdpFlow):
             return b""
         packed = socket.inet_pton(flow.endpoint.family, flow.address[0].partition("%")[0])
-        return _UDP_NAME.pack(b"u", self._endpoints.index(flow.endpoint), flow.port) + packed
+        return _UDP_NAME.pack(b"u", flow.endpoint.number, flow.port) + packed
 
     def find(self, name: bytes) -> AnyFlow | None:
         """Return the flow of a name, or None if it is gone."""
@@ -239,24 +259,24 @@ class Network:
             return self._flows.get(name[1:])
         if name[:1] != b"u" or len(name) < _UDP_NAME.size:
             return None
-        _, index, port = _UDP_NAME.unpack_from(name)
-        if index >= len(self._endpoints):
+        _, number, port = _UDP_NAME.unpack_from(name)
+        endpoint = self._numbered.get(number)
+        if endpoint is None:
             return None
-        endpoint: UdpEndpoint = self._endpoints[index]
         host = socket.inet_ntop(endpoint.family, name[_UDP_NAME.size :])
         return endpoint.flow(host, port)
 
     def lasting_name(self, flow: Flow) -> bytes:
         """Return what `find_again` knows the flow by after a restart; empty: it ends with us."""
-        if not isinstance(flow, UdpFlow):
+        if not isinstance(flow, UdpFlow) or not flow.is_open:
             return b""
-        return self._places[flow.endpoint] + b" " + _place(*flow.address[:2])
+        return flow.endpoint.here + b" " + place_of(*flow.address[:2])
 
     def find_again(self, name: bytes) -> Flow | None:
         """Return the flow of a lasting name, or None where the listener is another now."""
         here, host, port = name.rsplit(b" ", 2)
-        for endpoint, place in self._places.items():
-            if place == here:
+        for endpoint in self._endpoints:
+            if endpoint.here == here:
                 return endpoint.flow(host.decode(), int(port))
         return None
 
@@ -340,7 +360,7 @@ class Network:
             flow = TlsFlow(self, self.random(8), our, wanted, attempt)
             connect(self.contexts, endpoint, flow, self._reactor)
         else:
-            attempt = endpoint.connect(_Connections(self, our))
+            attempt = endpoint.connect(Connections(self, our))
         attempt.addCallbacks(self._connected, self._refused, (place,), {}, (place,), {})
         return waiting
 
@@ -358,21 +378,10 @@ class Network:
     def _stream_sent_by(self, address: str, transport: bytes) -> SentBy:
         """Return what Via says on a connection that we open: a listener's, if there is one."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        for one, our in self._listeners:
-            if one.family == family and our.transport == transport:
+        for one in self._listeners:
+            our = one.sent_by
+            if one.bound.family == family and our.transport == transport:
                 # Who knows us by our certificate may come back this way (RFC 5923 §8.1).
                 return replace(our, params=b";alias") if transport == b"TLS" else our
-        ours = [our for _, our in self._listeners] + [e.sent_by for e in self._endpoints]
-        return SentBy(transport, ours[0].host, ours[0].port)
-
-
-def _place(host: str, port: int) -> bytes:
-    return b"%b %d" % (host.encode(), port)
-
-
-def _means(bound: list[Bound]) -> Means:
-    """Return what we can send by: streams always, for a connection of ours needs no listener."""
-    transports = {one.listen.transport for one in bound} | {"tcp", "tls"}
-    families = {one.family for one in bound} or {socket.AF_INET}
-    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
-    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])
+        ours = self._all[0].sent_by
+        return SentBy(transport, ours.host, ours.port)

@@ -54,8 +54,17 @@ class Resolver:
         self._settings = settings = settings or Dns()
         self._random = random
         self._own = frozenset(own)
+        self._lookup = lookup
         self._names = Names(reactor, settings, lookup or Lookup(reactor, settings))
         self._hosts = hosts or Hosts(reactor)
+
+    def follow(self, settings: Dns, own: Iterable[str]) -> None:
+        """Ask as these settings say, from now on; what is under way ends as it began."""
+        self._own = frozenset(own)
+        if settings != self._settings:
+            self._settings = settings
+            lookup = self._lookup or Lookup(self._reactor, settings)
+            self._names = Names(self._reactor, settings, lookup)
 
     @property
     def kept(self) -> int:

@@ -28,6 +28,11 @@ FLOWS = 8192  # remote addresses that are remembered of a socket: what they are 
 _FIRST_OF_SIP = b"\x02"  # STUN begins with 0 or 1, and SIP never does (RFC 5626 §8)
 
 
+def place_of(host: str, port: int) -> bytes:
+    """Return an address and a port as lasting names of flows have them."""
+    return b"%b %d" % (host.encode(), port)
+
+
 class Receiver(Protocol):
     """Who is given what arrives: the transaction layer."""
 
@@ -56,7 +61,6 @@ class UdpFlow:
     reliable = False
     via_transport = b"UDP"
     proven_domains: frozenset[bytes] = frozenset()
-    is_open = True  # something can always be sent
 
     def __init__(self, endpoint: UdpEndpoint, address: Address, place: Any = None) -> None:
         self.endpoint = endpoint
@@ -77,6 +81,11 @@ class UdpFlow:
 
     def __repr__(self) -> str:
         return f"<UdpFlow {self.address[0]}:{self.address[1]}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be sent: always, as long as there is the socket."""
+        return self.endpoint.is_open
 
     @property
     def sent_by(self) -> SentBy:
@@ -134,12 +143,15 @@ class UdpEndpoint:
     """A bound socket that the reactor reads."""
 
     def __init__(self, sock: socket.socket, sent_by: SentBy, reactor: Any) -> None:
+        self.here = place_of(*sock.getsockname()[:2])
+        self.number = 0  # as names of its flows have it
         self.sent_by = sent_by
+        self.is_open = True
         self.tape: Tape | None = None
         self.datagrams = datagrams_of(sock)
         self.place = self.datagrams.place
         self.family = sock.family
-        self._socket = sock
+        self.socket = sock
         self._reactor = reactor
         self._receiver: Receiver | None = None
         self._is_reading = False
@@ -166,7 +178,14 @@ class UdpEndpoint:
         """Stop reading and close the socket."""
         self._reactor.removeReader(self)
         self._receiver = None
-        self._socket.close()
+        self.is_open = False
+        self.socket.close()
+
+    def leave(self) -> None:
+        """Stop, though the server goes on: whoever relies on a flow of this socket is told."""
+        self.stop()
+        for address in list(self._ears):
+            self._is_dead(address)
 
     def flow(self, host: str, port: int) -> UdpFlow:
         """Return the flow to a remote address."""
@@ -229,7 +248,7 @@ class UdpEndpoint:
 
     def fileno(self) -> int:
         """The descriptor that the reactor watches."""
-        return self._socket.fileno()
+        return self.socket.fileno()
 
     def logPrefix(self) -> str:
         """What the reactor's own messages about us begin with."""

@@ -168,6 +168,7 @@ class ProxyFactory:
     name = "proxy"
     provides = interfaces.IForwarder
     options = NoOptions
+    is_stateless = True
 
     def build(self, options: NoOptions, host: Node) -> Any:
         """Build the forwarder."""
@@ -220,6 +221,7 @@ class RouterFactory:
 
     provides = interfaces.IRouter
     options = NoOptions
+    is_stateless = True
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
