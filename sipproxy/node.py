@@ -16,7 +16,7 @@ from zope.interface import Interface, implementer
 from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
-from sipproxy.config import Config
+from sipproxy.config import Config, Settings
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
@@ -53,6 +53,7 @@ from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import FlowTokens
 
+_SHOWN = ("domains", "aliases", "events", "presence", "components", "plugin")  # to watchers
 GRUU_KEY = "gruu.key"  # in the data directory
 
 
@@ -176,6 +177,8 @@ class Node:
         self.pressure.refused = before["pressure"].refused
         self._components.replace(before["_components"])
         self._connect()
+        if _differ(before["settings"], config.settings, _SHOWN):
+            self.notifier.refresh()
         self._end(part for part in services if part not in self.services)
 
     def _put_back(self, before: dict[str, Any], started: list[Any]) -> None:
@@ -372,6 +375,10 @@ class Node:
     def send(self, request: Request, user: ClientUser | None = None) -> None:
         """Send a request of ours wherever any request to its Request-URI goes."""
         self._origin.send(request, user)
+
+
+def _differ(old: Settings, new: Settings, names: Iterable[str]) -> bool:
+    return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
 def contexts_of(config: Config) -> Contexts:

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from sipproxy import config
+from sipproxy.changes import refuse_what_stays
 from sipproxy.node import Node
 from sipproxy.sip.digest import credentials, named_algorithm
 from sipproxy.sip.headers import Via, parse_authorization
@@ -255,6 +256,21 @@ class FakeServer:
             self.node.store.close()
         for call in self.clock.getDelayedCalls():
             call.cancel()
+
+    def reload(self, text: str) -> None:
+        """Have the server go on under another configuration, as ``sipctl reload`` does.
+
+        Raises `ConfigError`; then it goes on as before.
+        """
+        changed = self._parsed(text)
+        refuse_what_stays(self.config, changed)
+        self.node.reconfigure(changed, [])
+        self.config, self._text = changed, text
+        if not self.node.notifier.is_idle:
+            self.clock.advance(0)
+
+    def _parsed(self, text: str) -> config.Config:
+        return _forgetful(config.parse(self.config.file, text), text)
 
     def restarted(self, crashed: bool = False, seconds: float = 0.0) -> FakeServer:
         """Stop, or crash, and return the server that is started in so many seconds.

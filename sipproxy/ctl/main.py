@@ -15,6 +15,7 @@ from sipproxy.config import DEFAULT_FILE, ConfigError
 from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.listings import explain, publications, watchers
+from sipproxy.ctl.reload import reload_command
 from sipproxy.ctl.rules import forget, rules
 from sipproxy.ctl.tracing import trace
 from sipproxy.ctl.unbinding import unbind_command
@@ -31,7 +32,7 @@ def main(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (rules, watchers, publications, explain, trace, unbind_command):
+for command in (rules, watchers, publications, explain, trace, unbind_command, reload_command):
     main.add_command(command)
 
 

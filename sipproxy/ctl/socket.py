@@ -49,12 +49,12 @@ def bind_control(directory: Path) -> socket.socket:
     return listening
 
 
-def ask(directory: Path, command: str, **arguments: Any) -> Any:
+def ask(directory: Path, command: str, timeout: float = TIMEOUT, **arguments: Any) -> Any:
     """Ask a running server; raises `NotRunning` or `Refused`."""
     line = json.dumps({"command": command, **arguments}).encode() + b"\n"
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(TIMEOUT)
+            connection.settimeout(timeout)
             connection.connect(str(directory / FILE))
             connection.sendall(line)
             with connection.makefile("rb") as answers:

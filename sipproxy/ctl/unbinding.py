@@ -35,11 +35,12 @@ def unbind(
         named = [binding for binding in named if binding.expires_at > now + seconds]
         kept = [b.shortened(now + seconds) if b in named else b for b in bindings]
     if named:
-        _commit(node, aor, kept, Ending(event.encode(), seconds))
+        commit(node, aor, kept, Ending(event.encode(), seconds))
     return [{"aor": aor.decode("utf-8", "replace"), **b.describe(now)} for b in named]
 
 
-def _commit(node: Node, aor: bytes, kept: Sequence[Any], ending: Ending) -> None:
+def commit(node: Node, aor: bytes, kept: Sequence[Any], ending: Ending) -> None:
+    """Leave a user these bindings; one that the store cannot do is logged."""
     committed = node.location.commit(aor, kept, ending)
     if is_deferred(committed):
         text = "the bindings of {aor} stay: the store cannot be written"
@@ -51,7 +52,7 @@ def reject_strangers(node: Node) -> None:
 
     def judged(aor: bytes, is_known: bool) -> None:
         if not is_known:
-            _commit(node, aor, [], REJECTED)
+            commit(node, aor, [], REJECTED)
 
     for aor in node.location.aors():
         then(node.credentials.known(aor), partial(judged, aor))

@@ -158,9 +158,9 @@ class Notifier(Service):
         return list(self._resources)
 
     def follow(self, settings: Events, packages: Packages) -> None:
-        """Go on under another configuration: what watchers may have, and see, is asked again.
+        """Go on under another configuration; ways are looked for anew.
 
-        Ways are looked for anew. Whose package is no more is told to subscribe again, and refused.
+        Whose package is no more is told to subscribe again, and refused then.
         """
         self.settings = self.census.settings = settings
         gone: list[Any] = self.packages.become(packages)
@@ -172,8 +172,12 @@ class Notifier(Service):
             package, resource = self.packages.find(name), self._resources[name, aor]
             if package is None:
                 self.end(name, aor, b"deactivated")
-                continue
-            resource.package = package
+            else:
+                resource.package = package
+
+    def refresh(self) -> None:
+        """Ask again what every watcher may have and is shown; who knows it is told nothing."""
+        for name, aor in self.resources():
             self.changed(name, aor)
             self.judge(name, aor)
 

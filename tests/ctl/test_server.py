@@ -31,7 +31,7 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, explain, publications, reload-accounts, "
+    "unknown command; there are: bindings, explain, publications, reload, reload-accounts, "
     "reload-certificates, reload-documents, status, trace, unbind, watchers"
 )
 

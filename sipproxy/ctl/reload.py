@@ -1,0 +1,176 @@
+"""``sipctl reload``: the configuration is read again; all of it takes effect, or nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sipproxy.changes import Change, changes, refuse_what_stays
+from sipproxy.config import Config, ConfigError, load
+from sipproxy.ctl.command import as_json, configured, fail
+from sipproxy.ctl.socket import NotRunning, Refused, ask
+from sipproxy.ctl.supervisor import Supervisor
+from sipproxy.ctl.unbinding import commit, reject_strangers
+from sipproxy.ctl.web import Web, bind_http
+from sipproxy.interfaces import DEACTIVATED, REJECTED
+from sipproxy.node import Node, contexts_of
+from sipproxy.transport.sockets import BindError, Bound, bind_new
+
+if TYPE_CHECKING:
+    from sipproxy.transport.certificates import Pair
+
+_PATIENCE = 60.0  # seconds: plugins may take their time
+
+
+class Reloader:
+    """Has a running server follow its configuration file; ``web`` is its HTTP port.
+
+    The log has each change, or the one reason why there is none, and ``supervisor`` is told.
+    """
+
+    def __init__(
+        self, node: Node, web: Web | None = None, supervisor: Supervisor | None = None
+    ) -> None:
+        self._node = node
+        self._web = web
+        self._supervisor = supervisor or Supervisor(node.reactor, {})
+
+    def reload(self, is_trial: bool = False, file: str = "") -> list[Change]:
+        """Read the file again and follow it, in this turn of the reactor.
+
+        ``file`` is what whoever asks takes it to be; empty: that does not matter. Returns what has
+        changed, or would. Raises `ConfigError` where a start would, and where something needs a
+        restart; then, and where it ``is_trial``, nothing has changed.
+        """
+        if is_trial:
+            return self._read(is_trial, file)
+        self._supervisor.reloading()
+        status = "the configuration was refused"
+        try:
+            found = self._read(is_trial, file)
+            status = f"the configuration was read again: {len(found) or 'no'} changes"
+        except ConfigError as error:
+            self._node.log.error("{problem}; nothing changed", problem=error)
+            raise
+        finally:
+            self._supervisor.reloaded(status)
+        for change in found:
+            self._node.log.info("{change}", change=change)
+        self._node.log.info("{status}", status=status)
+        return found
+
+    def _read(self, is_trial: bool, file: str) -> list[Change]:
+        node, before = self._node, self._node.config
+        if node.front.is_draining:
+            raise before.error("", "the server is stopping")
+        if file and Path(file) != before.file.resolve():
+            problem = f"the server runs with {before.file.resolve()}: name that with --config"
+            raise ConfigError(file, "", problem)
+        config = load(before.file)
+        refuse_what_stays(before, config)
+        contexts = contexts_of(config)
+        found = changes(before.settings, config.settings)
+        renewed = _renewed(node.network.contexts.pairs, contexts.pairs)
+        if found:
+            self._follow(config, is_trial)
+        elif not is_trial:
+            node.network.contexts = contexts  # authorities may be others
+        return found + renewed
+
+    def _follow(self, config: Config, is_trial: bool) -> None:
+        node, before = self._node, self._node.settings
+        opened: list[Any] = []
+        try:
+            bound = _bound(config, node.bound)
+            known = {one.socket for one in node.bound}
+            opened += [one.socket for one in bound if one.socket not in known]
+            is_moved = self._web is not None and config.settings.http != before.http
+            web = bind_http(config) if is_moved else None
+            opened += [] if web is None else [web]
+            node.reconfigure(config, bound, is_trial)
+        except BaseException:
+            _close(opened)
+            raise
+        if is_trial:
+            _close(opened)
+            return
+        if self._web is not None and is_moved:
+            self._web.move(web)
+        _end_strangers(node)
+
+
+def _close(opened: list[Any]) -> None:
+    for sock in opened:
+        sock.close()
+
+
+def _bound(config: Config, standing: list[Bound]) -> list[Bound]:
+    """Return the listeners, bound; raises `ConfigError`. A node without sockets has none."""
+    if not standing:
+        return []
+    try:
+        return bind_new(config.settings.listen, standing)
+    except BindError as error:
+        remedy = "stop what uses it, or choose another address or port"
+        if error.is_ours:
+            remedy = "a listener of ours has it: that needs a restart, or another port"
+        raise config.error(f"listen[{error.index}]", f"{error}; {remedy}") from None
+
+
+def _renewed(before: list[Pair], after: list[Pair]) -> list[Change]:
+    """Return what has become of certificates whose files are the same."""
+    known = {(pair.key, pair.file): pair for pair in before}
+    return [
+        Change(f"{new.key} ({new.file})", _validity(old), _validity(new))
+        for new in after
+        if (old := known.get((new.key, new.file))) and old.chain != new.chain
+    ]
+
+
+def _validity(pair: Pair) -> str:
+    names = ", ".join(pair.domains) or "no SIP domain"
+    return f"for {names}; expires on {pair.expires:%Y-%m-%d}; {pair.chain[0].serial_number:x}"
+
+
+def _end_strangers(node: Node) -> None:
+    """End what belongs to nobody of ours any more, and bindings whose listener is gone."""
+    ours = set(node.identity.domains)
+    for aor in list(node.location.aors()):
+        bindings, is_ours = node.location.bindings(aor), aor.rpartition(b"@")[2] in ours
+        kept = [one for one in bindings if is_ours and one.is_reachable]
+        if len(kept) < len(bindings):
+            commit(node, aor, kept, DEACTIVATED if is_ours else REJECTED)
+    for package, aor in node.notifier.resources():
+        if aor.rpartition(b"@")[2] not in ours:
+            node.notifier.end(package, aor, b"noresource")
+    reject_strangers(node)
+
+
+@click.command("reload")
+@click.option("--dry-run", "--check", "is_trial", is_flag=True, help="Print the changes only.")
+@as_json
+@click.pass_context
+def reload_command(context: click.Context, is_trial: bool, as_json: bool) -> None:
+    """Let a running server read its configuration again: all of it takes effect, or nothing.
+
+    Prints what changes. Listeners that stay keep their connections; bindings, subscriptions and
+    calls go on.
+    """
+    config = configured(context)
+    asked = {"is_trial": is_trial, "file": str(config.file.resolve())}
+    try:
+        found: list[dict[str, Any]] = ask(config.data, "reload", timeout=_PATIENCE, **asked)
+    except NotRunning as error:
+        fail(f"{error}; if `data` is another now, put it back: it needs a restart")
+    except Refused as error:
+        fail(f"{error}; nothing changed")
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for row in found:
+        click.echo(str(Change(**row)))
+    if not found:
+        click.echo("nothing changed")
