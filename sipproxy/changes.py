@@ -91,7 +91,8 @@ def _named(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict):
+    is_component = key.count(".") == 1 and key.startswith("plugin.")
+    if not isinstance(value, dict) or (is_component and not value):
         yield key, value
         return
     for name, inner in value.items():

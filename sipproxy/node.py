@@ -198,7 +198,8 @@ class Node:
         """Have what stands follow what was built: here nothing can fail."""
         settings, network, layer = self.settings, self.network, self.layer
         pressure = self.pressure
-        network.limit(settings.limits)
+        if network.limits != settings.limits:
+            network.limit(settings.limits)
         network.resolver.follow(settings.dns, self._own_names())
         network.refuse = Inside(self.listens, self.core.peers.hops, self.now).refuse
         self.ticker.ticked = lambda late: pressure.ticked(late, network.fullness)

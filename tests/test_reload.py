@@ -1,4 +1,4 @@
-"""Another configuration while the server runs: all of it from one request to the next, or nothing."""
+"""Another configuration while the server runs: all of it from one request on, or nothing."""
 
 from __future__ import annotations
 

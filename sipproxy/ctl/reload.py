@@ -74,7 +74,7 @@ class Reloader:
         contexts = contexts_of(config)
         found = changes(before.settings, config.settings)
         renewed = _renewed(node.network.contexts.pairs, contexts.pairs)
-        if found:
+        if config.settings != before.settings:
             self._follow(config, is_trial)
         elif not is_trial:
             node.network.contexts = contexts  # authorities may be others
