@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -61,6 +62,18 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.told(), [b"STOPPING=1", b"WATCHDOG=1"])
         ours.stopped()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_reload(self) -> None:
+        """systemd waits for READY=1 that comes after RELOADING=1 (Type=notify-reload)."""
+        ours = self.supervisor()
+        ours.ready()
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        ours.reloading()
+        ours.reloaded("all is new")
+        _, reloading, ready = self.told()
+        text, stamp = reloading.split(b"\nMONOTONIC_USEC=")
+        self.assertEqual((text, ready), (b"RELOADING=1", b"READY=1\nSTATUS=all is new"))
+        self.assertGreaterEqual(int(stamp), before)
 
     def test_a_watchdog_of_another_process(self) -> None:
         self.supervisor(WATCHDOG_USEC="10000000", WATCHDOG_PID=str(os.getpid() + 1)).ready()
