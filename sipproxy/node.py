@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -41,6 +40,7 @@ from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport import hep
 from sipproxy.transport.certificates import CertificateError
+from sipproxy.transport.entropy import Entropy
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.inside import Inside
 from sipproxy.transport.lookup import parse_server
@@ -55,25 +55,6 @@ from sipproxy.transport.tokens import FlowTokens
 
 _SHOWN = ("domains", "aliases", "events", "presence", "components", "plugin")  # to watchers
 GRUU_KEY = "gruu.key"  # in the data directory
-
-
-class Entropy:
-    """Random octets, taken from the kernel by the block."""
-
-    def __init__(self, block: int = 4096) -> None:
-        self._block = block
-        self._octets = b""
-        self._used = 0
-
-    def __call__(self, length: int) -> bytes:
-        """Return ``length`` random octets."""
-        if length > self._block:
-            return os.urandom(length)
-        if self._used + length > len(self._octets):
-            self._octets = os.urandom(self._block)
-            self._used = 0
-        self._used += length
-        return self._octets[self._used - length : self._used]
 
 
 @implementer(events.IEventHost)
@@ -103,6 +84,7 @@ class Node:
         self._components: Components
         self._collector: hep.Collector | None = None
         self.tape: Tape | None = None
+        self.unswitched: list[str] = []  # components that are not as they are configured
         self.wheel = Wheel(self._raised)
         self.ticker = Ticker(reactor, self.wheel)
         self._take(config, list(bound))
@@ -164,6 +146,8 @@ class Node:
                 if part not in services:
                     started.append(part)
                     part.startService()
+            if not is_trial:
+                self.network.adopt(bound)
         except BaseException:
             self._put_back(before, started)
             raise
@@ -171,7 +155,6 @@ class Node:
             self._put_back(before, started)
             return
         self.network.contexts = contexts
-        self.network.adopt(bound)
         self.front.is_draining = before["front"].is_draining
         self.core.answers = before["core"].answers
         self.pressure.refused = before["pressure"].refused
@@ -204,16 +187,26 @@ class Node:
         network.refuse = Inside(self.listens, self.core.peers.hops, self.now).refuse
         self.ticker.ticked = lambda late: pressure.ticked(late, network.fullness)
         self._record()
-        for switch in self._components.switches:
-            switch()
+        self._switch()
         self._nonces.last(settings.auth.nonce_lifetime, self.now())
         self.notifier.post.follow(self.core, self._origin)
         self.notifier.follow(settings.events, self._packages)
+        self.publications.follow()
         layer.timers = timers(TICK, settings.transactions.linger)
         layer.limit = settings.limits.transactions
         layer.is_ours = self.identity.sent
         layer.admit = pressure.admit
         layer.user = self.front
+
+    def _switch(self) -> None:
+        """Have components go on with other options; who fails to is one that needs a restart."""
+        self.unswitched = []
+        for name, switch in self._components.switches.items():
+            try:
+                switch()
+            except Exception:
+                self.log.failure("{name} fails to take its options", name=name)
+                self.unswitched.append(name)
 
     def _record(self) -> None:
         """Have the last messages on a tape, and a collector told of all."""

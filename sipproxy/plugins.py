@@ -32,7 +32,7 @@ class Components:
         self._options: dict[str, Any] = {}
         self._watching: dict[str, list[tuple[list[Any], list[Any]]]] = {}
         self._before = before
-        self.switches: list[Callable[[], None]] = []
+        self.switches: dict[str, Callable[[], None]] = {}
         for factory in getPlugins(IComponentFactory):
             known = self._factories.setdefault(factory.name, factory)
             if known is not factory:
@@ -88,7 +88,7 @@ class Components:
             return None
         known = before._built[name]
         if IReconfigurable.providedBy(known):
-            self.switches.append(known.reconfigured(options, host))
+            self.switches[name] = known.reconfigured(options, host)
         elif options != before._options[name] or _is_stateless(self._factories[name]):
             return None
         self._watching[name] = before._watching[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -360,6 +362,8 @@ class Lasting(Kept):
             raise ValueError("colour needs a restart")
 
         def switch() -> None:
+            if options.size == 8:
+                raise ZeroDivisionError
             self.size = options.size
             self.log.append(f"{self.size} switches")
 
@@ -448,6 +452,16 @@ class Components(WithServer):
         self.register()
         self.assertEqual(self.told(), ["1 filters", "1 moved"])
 
+    def test_what_fails_where_it_must_not(self) -> None:
+        """All else has taken effect, and an operator is told."""
+        self.server.reload(self.of("lasting", 2))
+        self.server.reload(self.of("lasting", 8) + "[transactions]\nlinger = 1.0\n")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.node.unswitched, ["lasting"])
+        self.assertEqual(self.node.layer.timers.linger, 10)
+        self.server.reload(self.of("lasting", 3))
+        self.assertEqual(self.node.unswitched, [])
+
     def test_what_cannot_start(self) -> None:
         self.assertRaises(ZeroDivisionError, self.server.reload, self.of("kept", 7))
         self.register()
@@ -477,3 +491,34 @@ class Restarts(WithServer):
             line = self.refused(text)
             self.assertTrue(line.startswith(f"{key}: "), line)
             self.assertIn(problem, line)
+
+
+class Leaving(WithServer):
+    """What was made of the configuration before goes with it."""
+
+    def test_nothing_is_kept(self) -> None:
+        self.server.reload(TWO)
+        old = [weakref.ref(one) for one in (self.node.core, self.node.front, self.node.pressure)]
+        self.register()
+        self.server.reload(OPEN)
+        gc.collect()
+        self.assertEqual([one() for one in old], [None] * 3)
+
+    def test_audiences_do_not_grow(self) -> None:
+        before = [len(one) for one in self.node.audiences]
+        for text in (TWO, OPEN, TWO):
+            self.server.reload(text)
+        self.assertEqual([len(one) for one in self.node.audiences], before)
+
+    def test_publications_of_a_package_that_is_no_more(self) -> None:
+        document = (
+            '<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:bob@example.test">'
+            '<tuple id="a"><status><basic>open</basic></status></tuple></presence>'
+        )
+        own = "bob@example.test"
+        more = f"Event: presence\n    Content-Type: application/pidf+xml\n\n{document}"
+        self.assertEqual(self.status(self.bob, "PUBLISH", own, own, more), 200)
+        self.server.reload(OPEN + "[transactions]\nlinger = 2.0\n")
+        self.assertEqual(len(self.node.publications), 1)
+        self.server.reload(OPEN + '[events]\npackages = ["reg"]\n')
+        self.assertEqual(len(self.node.publications), 0)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _PATIENCE = 60.0  # seconds: plugins may take their time
 
 
+class NotTaken(ConfigError):
+    """A component has failed where it must not: all but it is under the new configuration."""
+
+
 class Reloader:
     """Has a running server follow its configuration file; ``web`` is its HTTP port.
 
@@ -43,7 +47,7 @@ class Reloader:
 
         ``file`` is what whoever asks takes it to be; empty: that does not matter. Returns what has
         changed, or would. Raises `ConfigError` where a start would, and where something needs a
-        restart; then, and where it ``is_trial``, nothing has changed.
+        restart; then, and where it ``is_trial``, nothing has changed. Raises `NotTaken`, too.
         """
         if is_trial:
             return self._read(is_trial, file)
@@ -51,7 +55,8 @@ class Reloader:
         status = "the configuration was refused"
         try:
             found = self._read(is_trial, file)
-            status = f"the configuration was read again: {len(found) or 'no'} changes"
+            count = f"{len(found) or 'no'} change{'' if len(found) == 1 else 's'}"
+            status = f"the configuration was read again: {count}"
         except ConfigError as error:
             self._node.log.error("{problem}; nothing changed", problem=error)
             raise
@@ -60,16 +65,21 @@ class Reloader:
         for change in found:
             self._node.log.info("{change}", change=change)
         self._node.log.info("{status}", status=status)
+        for name in self._node.unswitched:
+            problem = "has failed to take its options (see the log), all else has; restart"
+            fault = NotTaken(self._node.config.file, f"plugin.{name}", problem)
+            self._node.log.error("{problem}", problem=fault)
+            raise fault
         return found
 
     def _read(self, is_trial: bool, file: str) -> list[Change]:
         node, before = self._node, self._node.config
         if node.front.is_draining:
             raise before.error("", "the server is stopping")
-        if file and Path(file) != before.file.resolve():
-            problem = f"the server runs with {before.file.resolve()}: name that with --config"
+        if file and Path(file) != before.place.resolve():
+            problem = f"the server runs with {before.place.resolve()}: name that with --config"
             raise ConfigError(file, "", problem)
-        config = load(before.file)
+        config = load(before.place)
         refuse_what_stays(before, config)
         contexts = contexts_of(config)
         found = changes(before.settings, config.settings)
@@ -77,7 +87,7 @@ class Reloader:
         if config.settings != before.settings:
             self._follow(config, is_trial)
         elif not is_trial:
-            node.network.contexts = contexts  # authorities may be others
+            node.config, node.network.contexts = config, contexts  # authorities may be others
         return found + renewed
 
     def _follow(self, config: Config, is_trial: bool) -> None:
@@ -166,7 +176,7 @@ def reload_command(context: click.Context, is_trial: bool, as_json: bool) -> Non
     except NotRunning as error:
         fail(f"{error}; if `data` is another now, put it back: it needs a restart")
     except Refused as error:
-        fail(f"{error}; nothing changed")
+        fail(error)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -13,7 +13,7 @@ from twisted.protocols.basic import LineOnlyReceiver
 from sipproxy import __version__
 from sipproxy.config import ConfigError
 from sipproxy.ctl import trace
-from sipproxy.ctl.reload import Reloader
+from sipproxy.ctl.reload import NotTaken, Reloader
 from sipproxy.ctl.unbinding import reject_strangers, unbind
 from sipproxy.ctl.watching import publications, watchers
 from sipproxy.node import Node
@@ -162,8 +162,10 @@ class Commands(Factory):
         is_trial, file = bool(request.get("is_trial")), str(request.get("file") or "")
         try:
             found = self._reloader.reload(is_trial, file)
-        except ConfigError as error:
+        except NotTaken as error:
             raise _Mistake(str(error)) from None
+        except ConfigError as error:
+            raise _Mistake(f"{error}; nothing changed") from None
         return [change._asdict() for change in found]
 
     def _reload_accounts(self, request: dict[str, Any]) -> None:

@@ -207,6 +207,13 @@ class PublicationTable(Service):
         first = min([publication.expires_at for publication in record.publications])
         self._host.wake(record, first - self._host.now())
 
+    def follow(self) -> None:
+        """Forget what was published for packages that are no more, as a start does."""
+        for package, resource in list(self._records):
+            if self._packages.find(package) is None:
+                self._replace(package, resource, ())
+                self._ledger.note(_key(package, resource))
+
     # What survives
 
     def _kept(self, package: bytes, publications: Sequence[Publication]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Factory
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sipproxy.transport.identity import SentBy
     from sipproxy.transport.network import Network
     from sipproxy.transport.sockets import Bound
+    from sipproxy.transport.udp import UdpEndpoint
 
 
 class Connections(Factory):
@@ -82,6 +83,40 @@ class StreamListener:
         """Listen no longer; connections stay."""
         if self._port is not None:
             self._port.stopListening()
+
+
+class Numbers:
+    """The number of each endpoint for datagrams, as names of flows have it, while it is there."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[int, UdpEndpoint] = {}
+
+    def follow(self, endpoints: Sequence[UdpEndpoint]) -> None:
+        """Forget those that are gone, and give each new one a number that is free."""
+        kept = {number: one for number, one in self._endpoints.items() if one in endpoints}
+        free = (number for number in range(256) if number not in kept)
+        for one in endpoints:
+            if kept.get(one.number) is not one:
+                one.number = next(free)
+                kept[one.number] = one
+        self._endpoints = kept
+
+    def find(self, number: int) -> UdpEndpoint | None:
+        """Return the endpoint of a number, if it is there."""
+        return self._endpoints.get(number)
+
+
+def start_all(listeners: Iterable[UdpEndpoint | StreamListener], receiver: Any) -> None:
+    """Start all of them, or none."""
+    started: list[UdpEndpoint | StreamListener] = []
+    try:
+        for one in listeners:
+            started.append(one)
+            one.start(receiver)
+    except BaseException:
+        for one in started:
+            one.leave()
+        raise
 
 
 def means_of(bound: Sequence[Bound]) -> Means:

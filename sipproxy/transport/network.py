@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.listening import Connections, StreamListener, means_of
+from sipproxy.transport.listening import Connections, Numbers, StreamListener, means_of, start_all
 from sipproxy.transport.resolver import Hop, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
 from sipproxy.transport.settings import Limits, Tls
@@ -71,7 +71,7 @@ class Network:
         self.means = means_of([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
-        self._numbered: dict[int, UdpEndpoint] = {}  # as names of flows have them
+        self._numbers = Numbers()
         self._listeners: list[StreamListener] = []
         self._is_started = False
         self._flows: dict[bytes, StreamFlow] = {}
@@ -89,39 +89,39 @@ class Network:
         """Listen on bound sockets; nothing is read before the start.
 
         Those that there are already stay as they are, but for what they call themselves. Those
-        that are not among them are closed, with the connections that have come by them.
+        that are not among them are closed, with the connections that have come by them. Raises
+        OSError where a new one cannot be started, and nothing has changed then.
         """
-        bound = list(bound)
+        bound, known = list(bound), {one.socket: one for one in self._all}
+        new = {one.socket: self._made(one) for one in bound if one.socket not in known}
+        if self._is_started:
+            start_all(new.values(), self.receiver)
+        found = [new.get(one.socket) or known.pop(one.socket) for one in bound]
+        for one, now in zip(found, bound, strict=True):
+            self._call(one, now)
         self.means = means_of(bound)
-        known = {one.socket: one for one in self._all}
-        found = [self._listener(one, known) for one in bound]
-        gone = [one for one in known.values() if one not in found]
         self._endpoints = [one for one in found if isinstance(one, UdpEndpoint)]
         self._listeners = [one for one in found if isinstance(one, StreamListener)]
-        self._numbered = {one.number: one for one in self._endpoints}
-        for one in gone:
+        self._numbers.follow(self._endpoints)
+        for one in known.values():
             one.leave()
-        for one in found if self._is_started else ():
-            if one.socket not in known:
-                one.start(self.receiver)
 
-    def _listener(self, bound: Bound, known: Mapping[Any, AnyListener]) -> AnyListener:
-        """Return the listener of a socket; one that is there is called as it is to be now."""
-        our, one = sent_by(bound.listen), known.get(bound.socket)
-        if one is not None:
-            if isinstance(one, StreamListener):
-                for flow in self.flows_of(one) if one.sent_by != our else ():
-                    flow.sent_by = replace(our, params=flow.sent_by.params)
-                one.bound = bound
-            one.sent_by = our
-            return one
+    def _made(self, bound: Bound) -> AnyListener:
+        our = sent_by(bound.listen)
         if bound.listen.transport != "udp":
             return StreamListener(self, bound, our, self._reactor)
         endpoint = UdpEndpoint(bound.socket, our, self._reactor)
-        endpoint.number = next(n for n in range(256) if n not in self._numbered)
         endpoint.tape = self.tape
-        self._numbered[endpoint.number] = endpoint
         return endpoint
+
+    def _call(self, listener: AnyListener, bound: Bound) -> None:
+        """Have a listener be called as it is to be from now on."""
+        our = sent_by(bound.listen)
+        if isinstance(listener, StreamListener):
+            for flow in self.flows_of(listener) if listener.sent_by != our else ():
+                flow.sent_by = replace(our, params=flow.sent_by.params)
+            listener.bound = bound
+        listener.sent_by = our
 
     def flows_of(self, listener: StreamListener) -> list[StreamFlow]:
         """Return the connections that go by the name of a listener."""
@@ -147,8 +147,7 @@ class Network:
         """Begin to serve."""
         self._is_started = True
         self.limit(self.limits)
-        for one in self._all:
-            one.start(self.receiver)
+        start_all(self._all, self.receiver)
 
     @property
     def _all(self) -> list[AnyListener]:
@@ -260,7 +259,7 @@ class Network:
         if name[:1] != b"u" or len(name) < _UDP_NAME.size:
             return None
         _, number, port = _UDP_NAME.unpack_from(name)
-        endpoint = self._numbered.get(number)
+        endpoint = self._numbers.find(number)
         if endpoint is None:
             return None
         host = socket.inet_ntop(endpoint.family, name[_UDP_NAME.size :])

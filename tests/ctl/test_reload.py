@@ -122,7 +122,7 @@ class Refusing(TableCase, WithReload):
         self.assertEqual(vars(self.node), before)
         self.logged.clear()
         self.assertRaises(ConfigError, Reloader(self.node).reload)
-        self.assertTrue(self.logged[0].startswith(f"{self.file}: {expected}"), self.logged)
+        self.assertIn(f"sipproxy.toml: {expected}", self.logged[0])
         self.assertTrue(self.logged[0].endswith("; nothing changed"), self.logged)
 
     def test_no_file(self) -> None:
@@ -161,6 +161,14 @@ class Refusing(TableCase, WithReload):
         self.patch(self.node, "_furnish", broken)
         self.assertRaises(ZeroDivisionError, Reloader(self.node).reload)
         self.assertEqual(self.node.settings.route, ())
+
+    def test_a_component_that_fails(self) -> None:
+        """It is said that the rest has taken effect, as often as somebody asks."""
+        self.node.unswitched = ["bot"]
+        expected = "plugin.bot: has failed to take its options (see the log), all else has; restart"
+        for _ in range(2):
+            self.assertTrue(self.fails("reload").endswith(f"sipproxy.toml: {expected}"))
+        self.assertTrue(self.logged[-1].endswith(f"sipproxy.toml: {expected}"))
 
     def test_after_a_mistake(self) -> None:
         """And twice at once is one after the other."""
