@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -45,6 +45,11 @@ def changes(old: Settings, new: Settings) -> list[Change]:
         for key in keys
         if before.get(key) != after.get(key)
     ]
+
+
+def differ(old: Settings, new: Settings, tables: Iterable[str]) -> bool:
+    """Tell whether any of these tables is another one."""
+    return any(getattr(old, name) != getattr(new, name) for name in tables)
 
 
 def refuse_what_stays(old: Config, new: Config) -> None:

@@ -15,7 +15,8 @@ from zope.interface import Interface, implementer
 from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
-from sipproxy.config import Config, Settings
+from sipproxy.changes import differ
+from sipproxy.config import Config
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
@@ -160,7 +161,7 @@ class Node:
         self.pressure.refused = before["pressure"].refused
         self._components.replace(before["_components"])
         self._connect()
-        if _differ(before["settings"], config.settings, _SHOWN):
+        if differ(before["settings"], config.settings, _SHOWN):
             self.notifier.refresh()
         self._end(part for part in services if part not in self.services)
 
@@ -369,10 +370,6 @@ class Node:
     def send(self, request: Request, user: ClientUser | None = None) -> None:
         """Send a request of ours wherever any request to its Request-URI goes."""
         self._origin.send(request, user)
-
-
-def _differ(old: Settings, new: Settings, names: Iterable[str]) -> bool:
-    return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
 def contexts_of(config: Config) -> Contexts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sipproxy.changes import Change, changes, refuse_what_stays
+from sipproxy.changes import Change, changes, differ, refuse_what_stays
 from sipproxy.config import Config, ConfigError, load
 from sipproxy.ctl.command import as_json, configured, fail
 from sipproxy.ctl.socket import NotRunning, Refused, ask
@@ -22,6 +22,7 @@ from sipproxy.transport.sockets import BindError, Bound, bind_new
 if TYPE_CHECKING:
     from sipproxy.transport.certificates import Pair
 
+_WHO_IS_OURS = ("auth", "components", "domains", "listen", "plugin")
 _PATIENCE = 60.0  # seconds: plugins may take their time
 
 
@@ -109,7 +110,8 @@ class Reloader:
             return
         if self._web is not None and is_moved:
             self._web.move(web)
-        _end_strangers(node)
+        if differ(before, config.settings, _WHO_IS_OURS):
+            _end_strangers(node)
 
 
 def _close(opened: list[Any]) -> None:

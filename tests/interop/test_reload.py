@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 from contextlib import ExitStack
 
 from twisted.trial.unittest import TestCase
 
+from tests.authority import Authority, dns
 from tests.interop.processes import HOST, Server, configuration, free_port, sipctl, wait_for
 from tests.interop.users import User
 
 DOMAIN, OTHER = "example.test", "other.test"
 ALICE, BOB = f"alice@{DOMAIN}", f"bob@{DOMAIN}"
+AUTHORITY = Authority()
 MANY = 1000  # connections
 
 
@@ -127,6 +130,26 @@ class ReloadTests(TestCase):
                 one.settimeout(10)
                 one.sendall(b"\r\n\r\n")
                 self.assertEqual(one.recv(2), b"\r\n")
+
+    def test_certificates(self) -> None:
+        """A listener for TLS stays, and shows another certificate to whoever comes."""
+        port, place = free_port(), self.server.place
+        for name in "ab":
+            AUTHORITY.write(place, name, *dns(DOMAIN))
+        tls = f'[[listen]]\ntransport = "tls"\naddress = "{HOST}"\nport = {port}\n'
+        files = 'certificate = "{0}.pem"\nprivate_key = "{0}.key"\n'
+        shown = []
+        for name in "ab":
+            self.write(self.text + tls + files.format(name))
+            self.reload()
+            shown.append(ssl.get_server_certificate((HOST, port)))
+            self.assertEqual(shown[-1].strip() in place.joinpath(f"{name}.pem").read_text(), True)
+        alice = User(self, ALICE, port, "tls")
+        self.assertEqual(alice.register(600).status, 200)
+        AUTHORITY.write(place, "b", *dns(DOMAIN))
+        self.assertIn("listen[2].certificate (", self.reload()[0])
+        self.assertNotIn(ssl.get_server_certificate((HOST, port)), shown)
+        self.assertEqual(alice.register(600).status, 200)
 
     def test_while_people_talk(self) -> None:
         """No message is lost, nor refused."""
