@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
@@ -113,15 +114,9 @@ class Node:
 
     def _stand(self, components: Components) -> None:
         """Build what stands as long as the process does: what keeps anything of anybody's."""
-        names = self.settings.components
-        self.store = components.build(self, names.store, "components.store", interfaces.IStore)
+        self.store = self._single(components, "store", interfaces.IStore, is_standing=True)
         self.gruus = self._gruus()
-        self.location = components.build(
-            self, names.location, "components.location", interfaces.ILocation
-        )
-        self.documents = components.build(
-            self, names.documents, "components.documents", interfaces.IDocuments
-        )
+        self._tables(components)
         templates = {b"winfo": lambda base: WatcherInformation(base, self)}
         packages, post = Packages(templates), Post(self.now)
         around = (packages, post, self._soon, self.network)
@@ -228,26 +223,22 @@ class Node:
 
     def _furnish(self, components: Components) -> None:
         """Build what the configuration names, in its order, around what stands."""
-        settings, names = self.settings, self.settings.components
+        settings, single = self.settings, partial(self._single, components)
         self._components = components
-
-        def single(key: str, name: str, interface: type[Interface]) -> Any:
-            return components.build(self, name, f"components.{key}", interface)
-
         peers = Peers(settings.federation, settings.route, self.network.sources)
         parts = (self.identity, self.layer, self.network, self.wheel, self._tokens, peers)
         self.core = core = Core(settings.proxy, *parts, self.random, self.ticker.ticks)
         self.pressure = Pressure(settings.limits, self.random, peers.is_listed)
         self.identity.unveil = self.gruus.user
         core.gruus = self.gruus
-        self.store = single("store", names.store, interfaces.IStore)
-        self.accounts = single("credentials", names.credentials, interfaces.ICredentialStore)
+        self.store = single("store", interfaces.IStore, is_standing=True)
+        self.accounts = single("credentials", interfaces.ICredentialStore)
         self.credentials = self.accounts if settings.auth.required else Everybody()
         core.credentials = self.credentials
-        self.location = core.location = single("location", names.location, interfaces.ILocation)
-        self.documents = single("documents", names.documents, interfaces.IDocuments)
-        forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
-        self.composer = single("composer", names.composer, events.IComposer)
+        self._tables(components)
+        core.location = self.location
+        forwarder = single("forwarder", interfaces.IForwarder)
+        self.composer = single("composer", events.IComposer)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
@@ -259,6 +250,18 @@ class Node:
         self.front = Front(core, senders, request_filters, handlers, routers, forwarder)
         self.front.allow_events = self._packages.allow_events
         self._set_up([forwarder, *packages], [*filters, *handlers, *routers])
+
+    def _single(
+        self, components: Components, key: str, kind: type[Interface], is_standing: bool = False
+    ) -> Any:
+        name = getattr(self.settings.components, key)
+        return components.build(self, name, f"components.{key}", kind, is_standing=is_standing)
+
+    def _tables(self, components: Components) -> None:
+        """Build the tables, or ask them whether they go on."""
+        single = partial(self._single, components, is_standing=True)
+        self.location = single("location", interfaces.ILocation)
+        self.documents = single("documents", interfaces.IDocuments)
 
     def _set_up(self, first: list[Any], last: list[Any]) -> None:
         """Put what is started and stopped into its order: what others stand on comes first."""

@@ -8,13 +8,12 @@ from typing import Any
 from twisted.plugin import getPlugins
 from zope.interface import Interface
 
+from sipproxy.changes import differ
 from sipproxy.config import Config, Mistake, convert
 from sipproxy.interfaces import IComponentFactory, IHost
 from sipproxy.interfaces.reload import IReconfigurable
 
-
-def _is_stateless(factory: Any) -> bool:
-    return bool(getattr(factory, "is_stateless", False))
+_WHO_WE_ARE = ("aliases", "domains", "listen")
 
 
 class Components:
@@ -64,12 +63,22 @@ class Components:
         except Mistake as mistake:
             raise self._config.error(mistake.key, mistake.problem) from None
 
-    def build(self, host: IHost, name: str, key: str, *wanted: type[Interface]) -> Any:
-        """Build a component, once whatever number of lists it stands in."""
+    def build(
+        self,
+        host: IHost,
+        name: str,
+        key: str,
+        *wanted: type[Interface],
+        is_standing: bool = False,
+    ) -> Any:
+        """Build a component, once whatever number of lists it stands in.
+
+        One that ``is_standing`` is never built again: others hold on to it.
+        """
         options = self.options(name, key, *wanted)
         if name not in self._built:
             try:
-                known = self._kept(host, name, options)
+                known = self._kept(host, name, options, is_standing)
                 self._built[name] = self._new(host, name, options) if known is None else known
             except ValueError as error:
                 raise self._config.error(f"plugin.{name}", str(error)) from None
@@ -81,7 +90,7 @@ class Components:
             raise self._config.error(key, problem)
         return built
 
-    def _kept(self, host: IHost, name: str, options: Any) -> Any:
+    def _kept(self, host: IHost, name: str, options: Any, is_standing: bool) -> Any:
         """Return the component of before, if it goes on with these options; raises ValueError."""
         before = self._before
         if before is None or name not in before._built:
@@ -89,10 +98,18 @@ class Components:
         known = before._built[name]
         if IReconfigurable.providedBy(known):
             self.switches[name] = known.reconfigured(options, host)
-        elif options != before._options[name] or _is_stateless(self._factories[name]):
+        elif is_standing:
+            if options != before._options[name]:
+                raise ValueError("other options need a restart")
+        elif options != before._options[name] or self._is_rebuilt(name, before):
             return None
         self._watching[name] = before._watching[name]
         return known
+
+    def _is_rebuilt(self, name: str, before: Components) -> bool:
+        """Tell whether a component may hold what is another now, though its options are not."""
+        is_stateless = getattr(self._factories[name], "is_stateless", False)
+        return is_stateless or differ(before._config.settings, self._config.settings, _WHO_WE_ARE)
 
     def _new(self, host: IHost, name: str, options: Any) -> Any:
         """Build a component, and note which audiences it has joined; raises ValueError."""

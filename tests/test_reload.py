@@ -16,6 +16,7 @@ from sipproxy import interfaces
 from sipproxy.config import ConfigError
 from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.sip.message import Response
+from sipproxy.store.memory import MemoryStore
 from sipproxy.testing import CONFIG, FakeServer, authorized
 from tests.installed import install_also
 from tests.test_plugins import Factory, Size
@@ -410,6 +411,22 @@ class Components(WithServer):
         self.server.reload(self.of("kept", 2))
         self.register()
         self.assertEqual(self.told(), ["2 starts", "1 stops", "2 filters", "2 moved"])
+
+    def test_who_we_are(self) -> None:
+        """What is built may hold names of ours."""
+        self.server.reload(self.of("kept", 1).replace('"example.test"', '"example.test", "b.test"'))
+        self.assertEqual(self.told(), ["1 starts", "1 stops"])
+
+    def test_what_stands(self) -> None:
+        """A store of others that says nothing of it is never built again."""
+        install_also(self, [Factory("attic", interfaces.IStore, lambda name: MemoryStore(0.0))])
+        text = OPEN + '[components]\nstore = "attic"\n'
+        self.server = FakeServer(self.mktemp(), text)
+        self.node, store = self.server.node, self.server.node.store
+        self.server.reload(text.replace('"example.test"', '"example.test", "b.test"'))
+        self.assertIs(self.node.store, store)
+        expected = "plugin.attic: other options need a restart"
+        self.assertEqual(self.refused(text + "[plugin.attic]\nsize = 2\n"), expected)
 
     def test_it_is_left_out(self) -> None:
         self.server.reload(OPEN)

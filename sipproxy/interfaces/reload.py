@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 class IReconfigurable(Interface):
     """A component that goes on under another configuration, with all that it keeps.
 
-    Any other one stays as it is where its own options are the same, and is built again where they
-    are not: what the old one kept is lost then, what it watches it watches no more, and an
-    `IService` is stopped after the new one was started. What keeps nothing, and holds parts of the
-    host, says ``is_stateless = True`` in its factory: it is built again each time.
+    Any other one stays as it is where its own options are the same, and so is who we are (domains,
+    aliases, listeners), and is built again where they are not: what the old one kept is lost then,
+    what it watches it watches no more, and an `IService` is stopped after the new one was started.
+    What keeps nothing, and holds parts of the host, says ``is_stateless = True`` in its factory: it
+    is built again each time. A store, a location table and documents are never built again: without
+    this interface, other options of theirs need a restart.
     """
 
     def reconfigured(options: Any, host: IHost) -> Callable[[], None]:
