@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from sipproxy.node import Node, contexts_of
 from sipproxy.transport.sockets import BindError, Bound, bind_new
 
 if TYPE_CHECKING:
+    from sipproxy.ctl.settings import Http
     from sipproxy.transport.certificates import Pair
 
 _WHO_IS_OURS = ("auth", "components", "domains", "listen", "plugin")
@@ -99,7 +101,7 @@ class Reloader:
             known = {one.socket for one in node.bound}
             opened += [one.socket for one in bound if one.socket not in known]
             is_moved = self._web is not None and config.settings.http != before.http
-            web = bind_http(config) if is_moved else None
+            web = _bound_http(config, before.http) if is_moved else None
             opened += [] if web is None else [web]
             node.reconfigure(config, bound, is_trial)
         except BaseException:
@@ -130,6 +132,18 @@ def _bound(config: Config, standing: list[Bound]) -> list[Bound]:
         if error.is_ours:
             remedy = "a listener of ours has it: that needs a restart, or another port"
         raise config.error(f"listen[{error.index}]", f"{error}; {remedy}") from None
+
+
+def _bound_http(config: Config, before: Http) -> socket.socket | None:
+    """Return the socket of metrics and health, if any; raises `ConfigError`."""
+    try:
+        return bind_http(config)
+    except ConfigError as error:
+        if before.port != config.settings.http.port:
+            raise
+        problem = f"{config.settings.http.address}: {before.address} has the port until it is"
+        problem += " closed: that needs a restart, or another port"
+        raise config.error("http.address", problem) from error
 
 
 def _renewed(before: list[Pair], after: list[Pair]) -> list[Change]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.logger import formatEvent, globalLogPublisher
 
-from sipproxy.config import ConfigError
+from sipproxy.config import ConfigError, parse
 from sipproxy.ctl import reload
 from sipproxy.ctl.http import site
 from sipproxy.ctl.reload import Reloader
@@ -294,6 +294,18 @@ class Ports(WithReload):
         error = self.assertRaises(ConfigError, self.reloader.reload)
         self.assertIn("http.port: 127.0.0.1", str(error))
         self.assertEqual((self.node.settings.route, self.log), ((), []))
+
+    def test_another_address_with_the_same_port(self) -> None:
+        """Our own port is in the way."""
+        before = bind_all([Listen("tcp", "127.0.0.1", self.port)])
+        self.addCleanup(close_all, before)
+        self.node.settings = parse(self.file, TEXT + f"[http]\nport = {self.port}\n").settings
+        self.node.config.settings = self.node.settings
+        self.write(TEXT + f'[http]\naddress = "0.0.0.0"\nport = {self.port}\n')
+        error = self.assertRaises(ConfigError, self.reloader.reload)
+        expected = "0.0.0.0: 127.0.0.1 has the port until it is closed: that needs a restart"
+        self.assertEqual(error.key, "http.address")
+        self.assertIn(expected, error.problem)
 
     def test_not_opened_where_something_else_is_wrong(self) -> None:
         self.write(TEXT + f"[plugin.x]\n[http]\nport = {self.port}\n")
