@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from sipproxy import interfaces
+from sipproxy import config, interfaces
 from sipproxy.config import ConfigError
 from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.sip.message import Response
@@ -508,6 +508,22 @@ class Restarts(WithServer):
             line = self.refused(text)
             self.assertTrue(line.startswith(f"{key}: "), line)
             self.assertIn(problem, line)
+
+
+class Decided(SynchronousTestCase):
+    """Whoever adds a table decides who follows it."""
+
+    FOLLOWED: ClassVar[dict[str, set[str]]] = {
+        "by what is built anew": {"aliases", "auth", "domains", "federation", "proxy", "route"},
+        "by what goes on, or is built anew": {"components", "events", "plugin", "presence"},
+        "by what stands": {"dns", "hep", "limits", "listen", "tls", "transactions"},
+        "by the service": {"http"},
+        "not while it runs": {"data", "store"},
+    }
+
+    def test_every_table(self) -> None:
+        names = [name for tables in self.FOLLOWED.values() for name in tables]
+        self.assertEqual(sorted(names), sorted(config.Settings.__struct_fields__))
 
 
 class Leaving(WithServer):

@@ -343,6 +343,8 @@ class Notifier(Service):
     def _add(self, subscription: Subscription) -> None:
         resource, key = subscription.watched, (subscription.package, subscription.resource)
         resource = self._resources.setdefault(key, resource)
+        # Another one may have taken its place while the subscription was written.
+        resource.package = self.packages.find(subscription.package) or resource.package
         subscription.join(resource)
         resource.subscriptions[subscription] = None
         if subscription.dialog is not None:
