@@ -266,6 +266,8 @@ class FakeServer:
         refuse_what_stays(self.config, changed)
         self.node.reconfigure(changed, [])
         self.config, self._text = changed, text
+        for flow in self.network.peers.values():
+            self._name(flow)
         if not self.node.notifier.is_idle:
             self.clock.advance(0)
 
@@ -287,12 +289,16 @@ class FakeServer:
     def client(self, host: str, port: int = 5060, transport: str = "udp") -> FakeClient:
         """Return a peer at an address, which the server reaches there, too."""
         flow = self._known.pop((transport, host, port), None) or FakeFlow(host, port, transport)
-        for listen in self.node.listens:
-            if listen.transport == transport:
-                flow.sent_by = sent_by(listen)
-                break
+        self._name(flow)
         self.network.peers[(transport, host, port)] = flow
         return FakeClient(self, flow)
+
+    def _name(self, flow: FakeFlow) -> None:
+        """Have a flow go by the name of the first listener of its transport."""
+        for listen in self.node.listens:
+            if listen.transport.upper().encode() == flow.via_transport:
+                flow.sent_by = sent_by(listen)
+                break
 
     def _still_there(self) -> dict[tuple[str, str, int], FakeFlow]:
         """Return the flows that outlive a server: those without a connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -508,6 +509,67 @@ class Restarts(WithServer):
             line = self.refused(text)
             self.assertTrue(line.startswith(f"{key}: "), line)
             self.assertIn(problem, line)
+
+
+class Alike(WithServer):
+    """A server that was reloaded answers as one that was started so, whatever it was before."""
+
+    CONFIGURATIONS: ClassVar[list[str]] = [
+        OPEN,
+        TWO,
+        CONFIG,
+        CONFIG + '[auth]\nalgorithms = ["MD5"]\n',
+        OPEN + '[federation]\ninbound = "open"\n',
+        OPEN + '[[route]]\ndomain = "far.test"\nto = "sip:192.0.2.9"\nfrom = ["192.0.2.1"]\n',
+        OPEN + '[proxy]\nhandlers = ["publish"]\nrouters = ["dns"]\nmax_forwards = 9\n',
+        OPEN + "[events]\npackages = []\n",
+        OPEN + '[events]\npackages = ["reg"]\nforward = []\nmin_expires = 600\n',
+        OPEN + '[presence]\nunknown_watchers = "block"\ndocument = 10\n',
+        OPEN + '[plugin.registrar]\nmin_expires = 3000\nservice_route = "sip:example.test;lr"\n',
+        OPEN.replace("[[listen]]", 'aliases = ["far.test"]\n[[listen]]', 1),
+        OPEN.replace("127.0.0.1", "127.0.0.2"),
+    ]
+    PROBES: ClassVar[list[tuple[str, ...]]] = [
+        ("OPTIONS", "example.test"),
+        ("REGISTER", "alice@example.test", "alice@example.test", "Expires: 2000"),
+        ("REGISTER", "alice@b.test", "alice@b.test"),
+        ("REGISTER", "alice@far.test", "alice@far.test"),
+        ("MESSAGE", "nobody@example.test"),
+        ("MESSAGE", "bob@far.test"),
+        ("MESSAGE", "bob@127.0.0.2"),
+        ("MESSAGE", "nobody@example.test", "x@far.test"),
+        ("MESSAGE", "nobody@example.test", "x@foreign.test"),
+        ("SUBSCRIBE", "bob@example.test", "alice@example.test", "Event: presence\n    Expires: 60"),
+        ("SUBSCRIBE", "bob@example.test", "alice@example.test", "Event: reg\n    Expires: 900"),
+        ("SUBSCRIBE", "bob@example.test", "alice@example.test", "Event: dialog"),
+        (
+            *("PUBLISH", "alice@example.test", "alice@example.test"),
+            "Event: presence\n    Content-Type: application/pidf+xml\n\n<presence/>",
+        ),
+    ]
+    CHANGING = re.compile(rb"[0-9a-f]{8,}|(?<=nonce=)[^,\r]*|(?<=Date: )[^\r]*")
+
+    def answers(self) -> list[list[bytes]]:
+        """Return what comes of each probe, without what is never the same."""
+        found = []
+        for probe in self.PROBES:
+            self.status(self.alice, *probe)
+            found.append([self.CHANGING.sub(b"", data) for data in self.alice.flow.sent])
+        return found
+
+    def test_from_each_to_each(self) -> None:
+        fresh = []
+        for text in self.CONFIGURATIONS:
+            self.patch(self, "text", text)
+            self.setUp()
+            fresh.append(self.answers())
+        self.assertEqual(len({repr(one) for one in fresh}), len(fresh))
+        for first, text in enumerate(self.CONFIGURATIONS):
+            self.patch(self, "text", text)
+            for second, other in enumerate(self.CONFIGURATIONS):
+                self.setUp()
+                self.server.reload(other)
+                self.assertEqual(self.answers(), fresh[second], f"from {first} to {second}")
 
 
 class Decided(SynchronousTestCase):

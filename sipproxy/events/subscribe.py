@@ -43,11 +43,11 @@ class Subscribe:
 
     methods = frozenset((b"SUBSCRIBE",))
 
-    def __init__(self, core: Core, notifier: Notifier) -> None:
+    def __init__(self, core: Core, notifier: Notifier, settings: Events) -> None:
         self._notifier = notifier
         self._packages = notifier.packages
         self._turns = Turns(_WAITING)
-        self._follow(core, notifier.settings)
+        self._follow(core, settings)
 
     def _follow(self, core: Core, settings: Events) -> None:
         self._core = core

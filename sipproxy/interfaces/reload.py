@@ -16,7 +16,7 @@ class IReconfigurable(Interface):
 
     Any other one stays as it is where its own options are the same, and so is who we are (domains,
     aliases, listeners), and is built again where they are not: what the old one kept is lost then,
-    what it watches it watches no more, and an `IService` is stopped after the new one was started.
+    what it joined in ``build`` tells it no more, and a service stops once the new one has started.
     What keeps nothing, and holds parts of the host, says ``is_stateless = True`` in its factory: it
     is built again each time. A store, a location table and documents are never built again: without
     this interface, other options of theirs need a restart.

@@ -64,20 +64,30 @@ def bind_new(listens: Iterable[Listen], standing: Iterable[Bound]) -> list[Bound
 
     Raises `BindError` as `bind_all` does, and leaves nothing open then that was not before.
     """
-    known = {one.place: one for one in standing}
-    ports = {(one.family, one.listen.transport == "udp", one.listen.port) for one in known.values()}
+    left, known = list(standing), list(standing)
     new: list[Bound] = []
     bound: list[Bound] = []
     for index, listen in enumerate(listens):
-        one = known.pop((listen.transport, listen.address, listen.port), None)
+        place = listen.transport, listen.address, listen.port
+        one = next((one for one in left if one.place == place), None)
         try:
             bound.append(bind(listen) if one is None else _with(one, listen))
         except OSError as problem:
             close_all(new)
-            is_ours = (_family(listen.address), listen.transport == "udp", listen.port) in ports
+            is_ours = any(_is_in_the_way(other, listen) for other in known)
             raise BindError(index, listen, problem, is_ours) from problem
         new += [bound[-1]] if one is None else []
+        left = [other for other in left if other is not one]
     return bound
+
+
+def _is_in_the_way(one: Bound, listen: Listen) -> bool:
+    """Tell whether a listener of ours has what another one asks for."""
+    here, there = ip_address(one.listen.address), ip_address(listen.address)
+    is_same = here == there or here.is_unspecified or there.is_unspecified
+    kinds = {one.listen.transport == "udp", listen.transport == "udp"}
+    is_same = is_same and here.version == there.version and len(kinds) == 1
+    return is_same and one.listen.port == listen.port
 
 
 def _with(one: Bound, listen: Listen) -> Bound:

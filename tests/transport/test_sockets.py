@@ -72,6 +72,23 @@ class BindTest(SynchronousTestCase):
         self.assertEqual((error.index, error.is_ours), (1, True))
         self.assertEqual(before[0].socket.getsockname()[1], one.listen.port)
 
+    def test_two_of_the_kernels(self) -> None:
+        """Ports that the kernel chose are those of listeners that asked for none."""
+        two = [Listen("udp", "127.0.0.1", 0)] * 2
+        before = self.bound(*two)
+        self.assertEqual({b.socket for b in bind_new(two, before)}, {b.socket for b in before})
+
+    def test_who_is_in_the_way(self) -> None:
+        """A wildcard is, and so is what a wildcard has; another address is not."""
+        (ours,) = self.bound(Listen("udp", "127.0.0.1", 0))
+        port = ours.listen.port
+        wildcard = Listen("udp", "0.0.0.0", port, "a.test")
+        error = self.assertRaises(BindError, bind_new, [wildcard], [ours])
+        self.assertTrue(error.is_ours)
+        (other,) = self.bound(Listen("udp", "127.0.0.2", port))
+        error = self.assertRaises(BindError, bind_new, [other.listen], [ours])
+        self.assertFalse(error.is_ours)
+
     def test_taken_beside_what_stands(self) -> None:
         """What was opened is closed again; what stood goes on."""
         standing = self.bound(Listen("udp", "127.0.0.1", 0))

@@ -52,7 +52,7 @@ class SubscribeFactory:
         """Build the handler."""
         from sipproxy.events.subscribe import Subscribe
 
-        return Subscribe(host.core, host.notifier)
+        return Subscribe(host.core, host.notifier, host.settings.events)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
