@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run test crash check docs matrix reference clean
+.PHONY: run test crash check docs bench profile matrix reference clean
 
 run: .venv/ready
 	$(BIN)/sipctl demo
@@ -24,6 +24,14 @@ check: .venv/ready
 docs: .venv/docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 
+# Our server and Kamailio under the same load, in turn: ARGS="--quick", "--only message-udp", "--json FILE".
+bench: .venv/ready
+	$(BIN)/python -m benchmarks.load $(ARGS)
+
+# Where our server's time goes: a flame graph in build/. CASE is a name that `make bench ARGS=--list` prints.
+profile: .venv/profile
+	$(BIN)/python -m benchmarks.load.profile $(or $(CASE),message-udp-64) $(ARGS)
+
 matrix: .venv/ready
 	$(BIN)/python -m tests.matrix
 
@@ -42,4 +50,8 @@ clean:
 
 .venv/docs: .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --config-settings editable_mode=compat -e '.[docs]'
+	touch $@
+
+.venv/profile: .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --config-settings editable_mode=compat -e '.[profile]'
 	touch $@

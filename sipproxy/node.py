@@ -18,6 +18,8 @@ from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
 from sipproxy.changes import differ
 from sipproxy.config import Config
+from sipproxy.events.contacts import Contacts
+from sipproxy.events.departed import Departures
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.packages import Packages
 from sipproxy.events.publications import PublicationTable
@@ -53,10 +55,11 @@ from sipproxy.transport.sockets import Bound
 from sipproxy.transport.tape import Tape
 from sipproxy.transport.ticker import TICK, Ticker
 from sipproxy.transport.tls import Contexts
+from sipproxy.transport.tokens import KEY_LENGTH as TOKEN_KEY_LENGTH
 from sipproxy.transport.tokens import FlowTokens
 
 _SHOWN = ("domains", "aliases", "events", "presence", "components", "plugin")  # to watchers
-GRUU_KEY = "gruu.key"  # in the data directory
+GRUU_KEY, FLOW_KEY = "gruu.key", "flow.key"  # in the data directory
 
 
 @implementer(events.IEventHost)
@@ -80,8 +83,7 @@ class Node:
         self.log = Logger(namespace="sipproxy")
         self.random = Entropy()
         self.reactor = reactor
-        self._tag_key = self.random(32)
-        self._tokens = FlowTokens(self.random(32))
+        self._tags = hashlib.blake2b(key=self.random(32), digest_size=8)
         self._nonces = Nonces(self.random(32), config.settings.auth.nonce_lifetime)
         self._components: Components
         self._collector: hep.Collector | None = None
@@ -115,6 +117,7 @@ class Node:
     def _stand(self, components: Components) -> None:
         """Build what stands as long as the process does: what keeps anything of anybody's."""
         self.store = self._single(components, "store", interfaces.IStore, is_standing=True)
+        self._tokens = FlowTokens(self._key(FLOW_KEY, TOKEN_KEY_LENGTH, "the key of tokens"))
         self.gruus = self._gruus()
         self._tables(components)
         templates = {b"winfo": lambda base: WatcherInformation(base, self)}
@@ -123,6 +126,8 @@ class Node:
         self.notifier = Notifier(self, self.settings.events, *around)
         self.publications = PublicationTable(self, self.notifier.changed, packages, self.network)
         self.notifier.published = self.publications.of
+        self.departures = Departures(self, self.notifier, self.publications)
+        self._contacts = Contacts(self.notifier)
 
     # Another configuration
 
@@ -152,7 +157,7 @@ class Node:
             return
         self.network.contexts = contexts
         self.front.is_draining = before["front"].is_draining
-        self.core.answers = before["core"].answers
+        self.core.answers, self.core.limited = before["core"].answers, before["core"].limited
         self.pressure.refused = before["pressure"].refused
         self._components.replace(before["_components"])
         self._connect()
@@ -248,6 +253,7 @@ class Node:
         self._origin = Origin(core, routers)
         senders = Senders(core, self._authenticator())
         self.front = Front(core, senders, request_filters, handlers, routers, forwarder)
+        core.astray, self.front.is_own = self._contacts.refusal, self._contacts.has
         self.front.allow_events = self._packages.allow_events
         self._set_up([forwarder, *packages], [*filters, *handlers, *routers])
 
@@ -308,11 +314,15 @@ class Node:
 
     def _gruus(self) -> Gruus:
         """Return what makes GRUUs, with the key that they have outlived restarts by."""
-        try:
-            key = kept_key(self.config.data / GRUU_KEY, KEY_LENGTH, self.random)
-        except (OSError, ValueError) as error:
-            raise self.config.error("data", f"{error}; the key of temporary GRUUs") from None
+        key = self._key(GRUU_KEY, KEY_LENGTH, "the key of temporary GRUUs")
         return Gruus(key, self.store.date(self.now()), self.now)
+
+    def _key(self, name: str, length: int, what: str) -> bytes:
+        """Return a key that has outlived restarts; the first start makes it."""
+        try:
+            return kept_key(self.config.data / name, length, self.random)
+        except (OSError, ValueError) as error:
+            raise self.config.error("data", f"{error}; {what}") from None
 
     def _resolver(self, *dns: Any) -> Resolver:
         """Return what knows names."""
@@ -325,8 +335,8 @@ class Node:
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
         via = request.value(b"via") or b""
-        text = via + b"\0" + (request.value(b"call-id") or b"")
-        digest = hashlib.blake2b(text, key=self._tag_key, digest_size=8)
+        digest = self._tags.copy()
+        digest.update(via + b"\0" + (request.value(b"call-id") or b""))
         return digest.hexdigest().encode()
 
     def _raised(self, sleeper: Sleeper) -> None:
@@ -338,6 +348,8 @@ class Node:
         """Begin to serve."""
         self.ticker.start()
         self.network.start()
+        if hasattr(self.accounts, "reload"):  # one was deleted, perhaps, while nobody served
+            self.departures.look()
 
     def stop(self) -> None:
         """Stop serving, and close everything."""

@@ -58,7 +58,9 @@ class FakeFlow:
         self.reliable = transport != "udp"
         self.is_open = True
         self.proven_domains: frozenset[bytes] = frozenset()  # of the certificate, with TLS
-        self.heard_at = 0.0
+        self.heard_at = self.since = 0.0
+        self.version = self.cipher = ""  # of TLS
+        self.name = b"%d" % id(self)
         self.sent_by = SentBy(self.via_transport, b"127.0.0.1", 5060)
         self.sent: list[bytes] = []
         self._watchers: dict[Callable[[], None], None] = {}
@@ -90,6 +92,16 @@ class FakeFlow:
         """How many rely on this flow."""
         return len(self._watchers)
 
+    @property
+    def holders(self) -> list[Any]:
+        """Who relies on this flow."""
+        return [getattr(closed, "__self__", None) for closed in self._watchers]
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Our own address and port."""
+        return self.sent_by.host.decode(), self.sent_by.port
+
     def close(self) -> None:
         """End a connection."""
         self.is_open = False
@@ -114,6 +126,11 @@ class FakeNetwork(Network):
         """Have what a network with listeners has."""
         Network.adopt(self, bound)
         self.means = Means(("udp", "tcp", "tls"))
+
+    @property
+    def flows(self) -> list[Any]:
+        """Every connection of the test's clients."""
+        return [flow for flow in self.peers.values() if flow.reliable and flow.is_open]
 
     def hops(self, uri: Uri) -> Any:
         """Return the host as written, whatever it is; else the DNS of the test is asked."""

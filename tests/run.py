@@ -12,16 +12,21 @@ from pathlib import Path
 PURE = "sipproxy/sip/*,sipproxy/transaction/*"
 FLOOR = 95  # per cent of branches of the pure core
 COVERAGE = (sys.executable, "-m", "coverage")
-# What is run again with Python alone, which is all there is without a compiler.
+# What is run again without what is in C.
+_TORTURE = ("bad", "datagrams", "meanings", "reading", "sockets", "streams")
+THROUGH = [
+    *("tests.transport", "tests.proxy", "tests.test_scenarios"),
+    *(f"tests.torture.test_{name}" for name in _TORTURE),
+]
 _READERS = sorted(path.stem for path in Path(__file__).parent.glob("sip/test_*.py"))
-PARSING = [
+READING = [
     *(f"tests.sip.{name}" for name in _READERS if name != "test_scanner"),
-    *("tests.transaction", "tests.transport", "tests.registrar", "tests.proxy"),
-    *("tests.test_scenarios", "tests.torture.test_datagrams", "tests.torture.test_streams"),
-    *("tests.torture.test_bad", "tests.torture.test_meanings", "tests.torture.test_reading"),
+    *("tests.transaction", "tests.registrar"),
 ]
 AGAIN = (*COVERAGE, "run", "--append", "-m", "twisted.trial")
-IN_PYTHON = {"SIPPROXY_SCANNER": "python", "SIPPROXY_DATAGRAMS": "single"}
+BARE = (sys.executable, "-m", "twisted.trial")
+PYTHON = {"SIPPROXY_SCANNER": "python"}  # as where there is no compiler
+SINGLE = {"SIPPROXY_DATAGRAMS": "single"}  # as where there is no recvmmsg
 
 
 def main() -> int:
@@ -32,7 +37,11 @@ def main() -> int:
     )
     if not sys.argv[1:]:
         print("\nOnce more, without what is in C:", flush=True)
-        failed += run_trial([*AGAIN, *PARSING], counts, **IN_PYTHON)
+        failed += run_trial([*AGAIN, *READING, *THROUGH], counts, **PYTHON, **SINGLE)
+        print("\nWithout the scanner alone:", flush=True)
+        failed += run_trial([*BARE, *THROUGH], counts, **PYTHON)
+        print("\nWithout the batches of datagrams alone:", flush=True)
+        failed += run_trial([*BARE, *THROUGH], counts, **SINGLE)
     subprocess.run([*COVERAGE, "report", f"--omit={PURE}", "--skip-covered"], check=False)
     print("\nThe pure core, by branch:", flush=True)
     report = [*COVERAGE, "report", f"--include={PURE}", f"--fail-under={FLOOR}"]

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from sipproxy import interfaces
 from sipproxy.config import ConfigError, parse
-from sipproxy.node import GRUU_KEY, Node
+from sipproxy.node import FLOW_KEY, GRUU_KEY, Node
 from sipproxy.registrar.binding import Binding
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import parse_name_addr
@@ -26,6 +26,7 @@ from sipproxy.transport.entropy import Entropy
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.ticker import TICK
 from tests.installed import install_also
+from tests.rfc import rfc
 from tests.test_plugins import Factory
 
 OPEN = CONFIG + "[auth]\nrequired = false\n"
@@ -197,6 +198,19 @@ class Host(SynchronousTestCase):
         error = self.assertRaises(ConfigError, Node, config, [], Clock())
         self.assertEqual(error.key, "data")
         self.assertIn("gruu.key is damaged: remove it", str(error))
+
+    @rfc(5626, "5.3", "a token of before a restart is ours after it")
+    def test_the_key_of_tokens_is_kept(self) -> None:
+        config = parse(Path(self.mktemp(), "s.toml"), CONFIG)
+        first, second = (Node(config, [], Clock()).core.tokens for _ in "ab")
+        key = config.data / FLOW_KEY
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(second.read(first.make(b"up", b"down", b"1"), b"1"), (b"up", b"down"))
+        key.write_bytes(b"")
+        error = self.assertRaises(ConfigError, Node, config, [], Clock())
+        self.assertEqual(error.key, "data")
+        self.assertIn("flow.key is damaged: remove it", str(error))
+        self.assertNotIn("\n", str(error))
 
     def test_respond(self) -> None:
         phone = self.server.client("192.0.2.1")

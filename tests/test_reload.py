@@ -136,12 +136,13 @@ class Under(WithServer):
         self.assertEqual(Waiting.seen, ["one", "two"])
 
     def test_what_was_counted_goes_on(self) -> None:
-        self.register()
-        answers, sent = dict(self.node.core.answers), self.node.notifier.post.sent
+        """And what is under way counts there, too."""
+        core, refused = self.node.core, self.node.pressure.refused
         self.server.reload(OPEN + "[proxy]\nmax_forwards = 20\n")
-        self.assertEqual(
-            (dict(self.node.core.answers), self.node.notifier.post.sent), (answers, sent)
-        )
+        self.assertIsNot(self.node.core, core)
+        self.assertIs(self.node.core.answers, core.answers)
+        self.assertIs(self.node.core.limited, core.limited)
+        self.assertIs(self.node.pressure.refused, refused)
 
 
 @implementer(interfaces.IRequestFilter)

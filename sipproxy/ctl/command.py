@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, NoReturn
 
 import click
 
 from sipproxy.config import Config, ConfigError, load
-from sipproxy.ctl.socket import NotRunning, Refused, ask
+from sipproxy.ctl.socket import NotRunning, Refused, answers, ask
 from sipproxy.sip.uri import canonical_host
 from sipproxy.store.accounts import AccountError, split_aor
 
+MEASURED = 1000  # rows by which the columns of a table are made
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -51,6 +53,20 @@ def asked(context: click.Context, command: str, **arguments: Any) -> Any:
         fail(error)
 
 
+def told(context: click.Context, command: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield what a running server answers, line by line, or end."""
+    try:
+        yield from answers(configured(context).data, command, **arguments)
+    except (NotRunning, Refused) as error:
+        fail(error)
+
+
+def rows_of(context: click.Context, command: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table of a running server, as they come, or end."""
+    for answer in told(context, command, **arguments):
+        yield from answer.get("rows", ())
+
+
 def tell(config: Config, command: str, **arguments: Any) -> None:
     """Tell a server of a change, if one runs; end where it refuses."""
     try:
@@ -61,18 +77,30 @@ def tell(config: Config, command: str, **arguments: Any) -> None:
         fail(error)
 
 
-def show(rows: Sequence[dict[str, Any]], json_wanted: bool, empty: str) -> None:
-    """Print rows as a table, or as JSON."""
+def show(rows: Iterable[dict[str, Any]], json_wanted: bool, empty: str) -> None:
+    """Print rows as a table, or as JSON, as they come: of a million, few are in memory."""
     if json_wanted:
-        click.echo(json.dumps(rows, indent=2))
-    elif not rows:
+        _show_json(rows)
+        return
+    coming = iter(rows)
+    first = list(islice(coming, MEASURED))
+    if not first:
         click.echo(empty)
-    else:
-        table = [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for line in table:
-            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            click.echo("  ".join(cells).rstrip())
+        return
+    table = [list(first[0]), *([cell(value) for value in row.values()] for row in first)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in chain(table, ([cell(value) for value in row.values()] for row in coming)):
+        cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+def _show_json(rows: Iterable[dict[str, Any]]) -> None:
+    before = "["
+    for row in rows:
+        text = json.dumps(row, indent=2).replace("\n", "\n  ")
+        click.echo(f"{before}\n  {text}", nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "\n]")
 
 
 def cell(value: Any) -> str:
@@ -80,5 +108,5 @@ def cell(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "-"
     if isinstance(value, dict):
-        return " ".join(f"{name}={count}" for name, count in value.items())
+        return " ".join(f"{name}={count}" for name, count in value.items()) or "-"
     return "-" if value is None else str(value)

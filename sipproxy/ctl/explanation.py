@@ -70,6 +70,7 @@ class Explanation:
         self._sphere = package.sphere(presentity)
         judge: Any = package.authorization
         self._decision: Decision = judge.decide(presentity, self._watcher, self._sphere)
+        self._faults: dict[str, str] = judge.faults(presentity)
 
     def describe(self) -> dict[str, Any]:
         """Return all of it, and the same in words: first what the watcher sees, or why nothing."""
@@ -87,6 +88,7 @@ class Explanation:
             "sphere": self._sphere and shown(self._sphere),
             "policy": policy,
             "unknown_watchers": settings.unknown_watchers,
+            "unreadable": self._faults,
             "rules": [f"{one.document}#{one.id}" for one in self._decision.rules],
             "handling": HANDLING[self._handling],
             "granted": _granted(self._view),
@@ -158,8 +160,13 @@ class Explanation:
         return f"{who} sees {_in(body)}" + (polite if self._handling == POLITE_BLOCK else "") + "."
 
     def _reasons(self) -> list[str]:
-        every = [self._known(), self._published(), self._said(), self._ruled(), *self._shown()]
-        return [*every, *map(self._told, self._watches)]
+        every = [self._known(), self._published(), self._said(), self._ruled()]
+        return [*every, *self._unread(), *self._shown(), *map(self._told, self._watches)]
+
+    def _unread(self) -> list[str]:
+        """Say which documents of rules cannot be read: they are as good as empty."""
+        text = "The rules {} cannot be read, and grant nothing: {}."
+        return [text.format(name, problem) for name, problem in self._faults.items()]
 
     def _known(self) -> str:
         """Say what the registrations contribute."""
@@ -216,7 +223,7 @@ class Explanation:
             text += "; a NOTIFY is on its way, and the next one waits for its answer"
         elif one.tells_at is not None and one.tells_at > self._now:
             text += f"; a change is told in {one.tells_at - self._now:.1f} s"
-        if one.is_behind:
+        if one.was_refused:
             text += "; it has refused what it was told last, and is told all with the next change"
         if one.is_conditional:
             text += "; it is not told what it has said that it knows (Suppress-If-Match)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from sipproxy import __version__
 from sipproxy.config import DEFAULT_FILE, ConfigError
 from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
-from sipproxy.ctl.listings import explain, publications, watchers
+from sipproxy.ctl.listings import accounts, bindings, explain, flows, publications, watchers
 from sipproxy.ctl.reload import reload_command
 from sipproxy.ctl.rules import forget, rules
 from sipproxy.ctl.tracing import trace
@@ -32,7 +31,9 @@ def main(context: click.Context, config: str) -> None:
     context.obj = config
 
 
-for command in (rules, watchers, publications, explain, trace, unbind_command, reload_command):
+for command in (accounts, bindings, watchers, publications, flows):
+    main.add_command(command)
+for command in (rules, explain, trace, unbind_command, reload_command):
     main.add_command(command)
 
 
@@ -119,18 +120,7 @@ def user_import(context: click.Context, file: Path, strict: bool, replace: bool)
     sys.exit(1 if taken.faults else 0)
 
 
-@user.command("list")
-@as_json
-@click.pass_context
-def user_list(context: click.Context, as_json: bool) -> None:
-    """List accounts."""
-    config = configured(context)
-    try:
-        accounts = [aor for aor, _ in AccountTable(config.data).rows()]
-    except (DatabaseError, OSError) as error:
-        fail(error)
-    rows = [{"account": aor.decode("utf-8", "replace")} for aor in accounts]
-    show(rows, as_json, "no accounts; add one with `sipctl user add user@domain`")
+user.add_command(accounts, "list")
 
 
 @main.command()
@@ -163,23 +153,13 @@ def status(context: click.Context, as_json: bool) -> None:
         click.echo(f"{key.replace('_', ' ')}: {cell(value)}")
 
 
-@main.command()
-@click.argument("aor", required=False)
-@as_json
-@click.pass_context
-def bindings(context: click.Context, aor: str | None, as_json: bool) -> None:
-    """List the bindings of all users, or of AOR."""
-    rows: Iterable[dict[str, Any]] = asked(context, "bindings", aor=aor)
-    show(list(rows), as_json, "no bindings")
-
-
 @main.command("reload-certificates")
 @as_json
 @click.pass_context
 def reload_certificates(context: click.Context, as_json: bool) -> None:
     """Let a running server read its certificates anew; connections stay."""
-    rows: Iterable[dict[str, Any]] = asked(context, "reload-certificates")
-    show(list(rows), as_json, "no certificates: no listener has TLS")
+    rows: list[dict[str, Any]] = asked(context, "reload-certificates")
+    show(rows, as_json, "no certificates: no listener has TLS")
 
 
 @main.command("try")

@@ -6,11 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from sipproxy import __version__
 from sipproxy.node import Node
+from sipproxy.transport.durations import Durations
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _Labels = tuple[str, ...]
@@ -29,6 +36,8 @@ class NodeCollector(Collector):
         yield from self._traffic()
         yield from self._presence()
         yield from self._pressure()
+        yield from self._connections()
+        yield from self._tls()
         yield from self._names()
         yield from self._store()
 
@@ -39,7 +48,7 @@ class NodeCollector(Collector):
         yield info
         users = sum(1 for _ in node.location.aors())
         yield _gauge("sipproxy_users_registered", "Users with a binding.", users)
-        yield _gauge("sipproxy_connections", "Connections of streams.", node.network.connections)
+        yield _gauge("sipproxy_bindings", "Bindings of all users.", bindings_of(node))
 
     def _traffic(self) -> Iterator[Metric]:
         layer, core = self._node.layer, self._node.core
@@ -59,7 +68,11 @@ class NodeCollector(Collector):
         population = node.notifier.census.population
         counts = {(p.decode(), s.decode()): count for (p, s), count in population.items()}
         yield _gauges("sipproxy_subscriptions", text, ("package", "status"), counts)
-        yield _counter("sipproxy_notifications", "NOTIFYs sent.", node.notifier.post.sent)
+        post = node.notifier.post
+        yield _counter("sipproxy_notifications", "NOTIFYs sent.", post.sent)
+        text = "What became of NOTIFYs that nothing newer has taken the place of."
+        outcomes = {(outcome,): count for outcome, count in post.outcomes.items()}
+        yield _counters("sipproxy_notification_outcomes", text, ("outcome",), outcomes)
         text = "Users and packages of whom something is published."
         yield _gauge("sipproxy_publications", text, len(node.publications))
 
@@ -67,6 +80,7 @@ class NodeCollector(Collector):
         node = self._node
         refused = {(why,): count for why, count in node.pressure.refused.items()}
         refused["transactions",] = node.layer.turned_away
+        refused |= {(limit,): count for limit, count in node.core.limited.items()}
         yield _counters("sipproxy_refused", "Requests beyond a limit.", ("limit",), refused)
         yield _gauge(
             "sipproxy_behind", "1 while new requests are put off.", node.pressure.is_behind
@@ -75,17 +89,70 @@ class NodeCollector(Collector):
         yield _counter("sipproxy_reactor_lag_seconds", text, node.ticker.lag)
         text = "How full the fullest receive queue of UDP is, of 1."
         yield _gauge("sipproxy_udp_queue_fullness", text, node.network.fullness)
+        text = "Datagrams that found no room in the kernel."
+        dropped = {(direction,): count for direction, count in node.network.dropped.items()}
+        yield _counters("sipproxy_udp_dropped", text, ("direction",), dropped)
+        waiting = {
+            ("connecting",): node.network.connecting,
+            ("dns",): node.network.resolver.names.under_way,
+            ("notifier",): node.notifier.waiting,
+        }
+        yield _gauges("sipproxy_waiting", "What waits, by for what.", ("queue",), waiting)
+
+    def _connections(self) -> Iterator[Metric]:
+        network = self._node.network
+        yield _gauge("sipproxy_connections", "Connections of streams.", network.connections)
+        closed = {(limit,): count for limit, count in network.counts.closed.items()}
+        text = "Connections that we closed, by the limit that they met."
+        yield _counters("sipproxy_connections_closed", text, ("limit",), closed)
+
+    def _tls(self) -> Iterator[Metric]:
+        network = self._node.network
+        text, labels = "Handshakes of TLS, in and out.", ("direction", "outcome")
+        yield _counters("sipproxy_tls_handshakes", text, labels, network.counts.handshakes)
+        versions = {(version,): count for version, count in network.counts.versions.items()}
+        text = "Connections with TLS whose handshake is over."
+        yield _gauges("sipproxy_tls_connections", text, ("version",), versions)
+        text = "When the first certificate of a chain of ours expires, in seconds since 1970."
+        ends = {(pair.key, pair.file): pair.expires.timestamp() for pair in network.contexts.pairs}
+        name = "sipproxy_tls_certificate_expiry_timestamp_seconds"
+        yield _gauges(name, text, ("key", "file"), ends)
 
     def _names(self) -> Iterator[Metric]:
-        resolver = self._node.network.resolver
-        yield _gauge("sipproxy_dns_answers_kept", "Answers of the DNS in memory.", resolver.kept)
+        names = self._node.network.resolver.names
+        text, labels = "Questions to the DNS.", ("type", "outcome")
+        yield _counters("sipproxy_dns_queries", text, labels, names.outcomes)
+        yield _histogram("sipproxy_dns_query_seconds", "How long the DNS took.", names.took)
+        text = "Answers of the DNS that were in memory."
+        yield _counter("sipproxy_dns_cache_hits", text, names.hits)
+        yield _gauge("sipproxy_dns_answers_kept", "Answers of the DNS in memory.", len(names))
         text = "Next hops that failed just now."
         yield _gauge("sipproxy_hops_avoided", text, len(self._node.network.breaker))
 
     def _store(self) -> Iterator[Metric]:
-        waiting = getattr(self._node.store, "__len__", None)
-        if waiting is not None:
-            yield _gauge("sipproxy_store_waiting", "Changes that are not written yet.", waiting())
+        store: Any = self._node.store
+        if hasattr(store, "__len__"):
+            text = "Changes that are not written yet."
+            yield _gauge("sipproxy_store_waiting", text, waiting_of(self._node))
+        if hasattr(store, "took"):
+            text = "How long it took to write changes, together."
+            yield _histogram("sipproxy_store_commit_seconds", text, store.took)
+            text = "Times that changes could not be written."
+            yield _counter("sipproxy_store_errors", text, store.failures)
+
+
+def bindings_of(node: Node) -> int:
+    """Return how many bindings there are; a location of a plugin's may have to be counted."""
+    location: Any = node.location
+    if hasattr(location, "count"):
+        return int(location.count)
+    return sum(len(location.bindings(aor)) for aor in location.aors())
+
+
+def waiting_of(node: Node) -> int:
+    """Return how many changes are not written yet."""
+    store: Any = node.store
+    return len(store) if hasattr(store, "__len__") else 0
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -94,6 +161,11 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 def _counter(name: str, text: str, value: float) -> Metric:
     return CounterMetricFamily(name, text, value=float(value))
+
+
+def _histogram(name: str, text: str, durations: Durations) -> Metric:
+    buckets = [(f"{bound:g}".replace("inf", "+Inf"), float(n)) for bound, n in durations.up_to]
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=durations.total)
 
 
 def _gauges(name: str, text: str, labels: _Labels, values: _Values) -> Metric:
@@ -112,7 +184,8 @@ def _filled(family: Any, values: _Values) -> Metric:
 
 
 def scraper(node: Node) -> Callable[[], bytes]:
-    """Return what gives the metrics of a node as Prometheus reads them."""
+    """Return what gives the metrics of a node as Prometheus reads them, and of its process."""
     registry = CollectorRegistry()
     registry.register(NodeCollector(node))
+    ProcessCollector(registry=registry)
     return lambda: generate_latest(registry)

@@ -14,9 +14,8 @@ from sipproxy.config import Config, ConfigError, load
 from sipproxy.ctl.command import as_json, configured, fail
 from sipproxy.ctl.socket import NotRunning, Refused, ask
 from sipproxy.ctl.supervisor import Supervisor
-from sipproxy.ctl.unbinding import commit, reject_strangers
 from sipproxy.ctl.web import Web, bind_http
-from sipproxy.interfaces import DEACTIVATED, REJECTED
+from sipproxy.interfaces import DEACTIVATED, REJECTED, Ending, is_deferred
 from sipproxy.node import Node, contexts_of
 from sipproxy.transport.sockets import BindError, Bound, bind_new
 
@@ -163,16 +162,30 @@ def _validity(pair: Pair) -> str:
 
 def _end_strangers(node: Node) -> None:
     """End what belongs to nobody of ours any more, and bindings whose listener is gone."""
-    ours = set(node.identity.domains)
-    for aor in list(node.location.aors()):
-        bindings, is_ours = node.location.bindings(aor), aor.rpartition(b"@")[2] in ours
-        kept = [one for one in bindings if is_ours and one.is_reachable]
-        if len(kept) < len(bindings):
-            commit(node, aor, kept, DEACTIVATED if is_ours else REJECTED)
+    ours, location = set(node.identity.domains), node.location
     for package, aor in node.notifier.resources():
         if aor.rpartition(b"@")[2] not in ours:
             node.notifier.end(package, aor, b"noresource")
-    reject_strangers(node)
+    for package, aor in node.publications.resources():
+        if aor.rpartition(b"@")[2] not in ours:
+            node.publications.clear(package, aor)
+    for aor in list(location.aors()):
+        _sweep(node, aor, REJECTED if aor.rpartition(b"@")[2] not in ours else DEACTIVATED)
+    node.departures.look()
+
+
+def _sweep(node: Node, aor: bytes, ending: Ending) -> None:
+    """End the bindings of a user that cannot be reached any more, or all where it is none."""
+
+    def commit() -> Any:
+        bindings = location.bindings(aor)
+        kept = [one for one in bindings if ending is DEACTIVATED and one.is_reachable]
+        return location.commit(aor, kept, ending) if len(kept) < len(bindings) else None
+
+    location, text = node.location, "the bindings of {aor} stay: the store cannot be written"
+    committed = location.turns.take(aor, commit)
+    if is_deferred(committed):
+        committed.addErrback(lambda _: node.log.error(text, aor=aor))
 
 
 @click.command("reload")

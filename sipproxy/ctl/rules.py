@@ -48,7 +48,7 @@ def _opened(config: Config) -> DocumentTable:
         options = convert(table, DocumentsOptions, "plugin.documents")
     except Mistake as mistake:
         raise config.error(mistake.key, mistake.problem) from None
-    return DocumentTable(config.data, options)
+    return DocumentTable(config.data, options, config.settings.presence)
 
 
 def forget(config: Config, user: str) -> None:

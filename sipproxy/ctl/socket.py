@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,37 @@ def bind_control(directory: Path) -> socket.socket:
 
 
 def ask(directory: Path, command: str, timeout: float = TIMEOUT, **arguments: Any) -> Any:
-    """Ask a running server; raises `NotRunning` or `Refused`."""
+    """Ask a running server; of a table, all rows. Raises `NotRunning` or `Refused`."""
+    rows: list[Any] = []
+    for answer in answers(directory, command, timeout, **arguments):
+        if "rows" not in answer:
+            return answer.get("result", rows)
+        rows += answer["rows"]
+    raise Refused("no answer")
+
+
+def answers(
+    directory: Path, command: str, timeout: float = TIMEOUT, **arguments: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield what a running server answers, up to its last line; raises `NotRunning`, `Refused`.
+
+    The answer to ``follow`` ends with the server, or the reader.
+    """
     line = json.dumps({"command": command, **arguments}).encode() + b"\n"
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)
             connection.connect(str(directory / FILE))
             connection.sendall(line)
-            with connection.makefile("rb") as answers:
-                answer = json.loads(answers.readline() or b"{}")
+            with connection.makefile("rb") as lines:
+                for line in lines:
+                    answer = json.loads(line)
+                    if not answer.get("ok", True):
+                        raise Refused(answer.get("error", "no answer"))
+                    yield answer
+                    if "ok" in answer:
+                        if not arguments.get("follow"):
+                            return
+                        connection.settimeout(None)  # now nothing may change for long
     except (OSError, ValueError) as error:
         raise NotRunning(f"no server answers in {directory}: {error}") from None
-    if not answer.get("ok"):
-        raise Refused(answer.get("error", "no answer"))
-    return answer.get("result")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sipproxy.ctl.command import as_json, asked, show
-from sipproxy.interfaces import REJECTED, Ending, is_deferred, then
+from sipproxy.interfaces import Ending, is_deferred, then
 
 if TYPE_CHECKING:
     from sipproxy.node import Node
@@ -17,16 +15,19 @@ if TYPE_CHECKING:
 EVENTS = ("deactivated", "rejected", "probation", "shortened")
 
 
-def unbind(
-    node: Node, aor: bytes, contact: str | None, event: str, seconds: int
-) -> list[dict[str, Any]]:
+def unbind(node: Node, aor: bytes, contact: str | None, event: str, seconds: int) -> Any:
     """End a user's bindings, or the one of a contact, and return what was done to which.
 
+    Returns a Deferred of it while a REGISTER of the user is being written: that comes first.
     ``event`` is one of `EVENTS`: ``seconds`` are what probation asks the client to wait, or the
     most that shortened leaves of a binding. Raises ValueError for anything else.
     """
     if event not in EVENTS or seconds < 0:
         raise ValueError(f"it is none of {', '.join(EVENTS)}, or in the past")
+    return node.location.turns.take(aor, lambda: _unbind(node, aor, contact, event, seconds))
+
+
+def _unbind(node: Node, aor: bytes, contact: str | None, event: str, seconds: int) -> Any:
     now = node.now()
     bindings = node.location.bindings(aor)
     named = [b for b in bindings if contact in (None, b.contact.raw_uri.decode("utf-8", "replace"))]
@@ -34,28 +35,17 @@ def unbind(
     if event == "shortened":
         named = [binding for binding in named if binding.expires_at > now + seconds]
         kept = [b.shortened(now + seconds) if b in named else b for b in bindings]
-    if named:
-        commit(node, aor, kept, Ending(event.encode(), seconds))
-    return [{"aor": aor.decode("utf-8", "replace"), **b.describe(now)} for b in named]
-
-
-def commit(node: Node, aor: bytes, kept: Sequence[Any], ending: Ending) -> None:
-    """Leave a user these bindings; one that the store cannot do is logged."""
-    committed = node.location.commit(aor, kept, ending)
+    done = [{"aor": aor.decode("utf-8", "replace"), **b.describe(now)} for b in named]
+    if not named:
+        return done
+    committed = node.location.commit(aor, kept, Ending(event.encode(), seconds))
     if is_deferred(committed):
-        text = "the bindings of {aor} stay: the store cannot be written"
-        committed.addErrback(lambda _: node.log.error(text, aor=aor))
+        committed.addErrback(_not_written)
+    return then(committed, lambda _: done)
 
 
-def reject_strangers(node: Node) -> None:
-    """End the bindings of whoever is no user any more: to register again will not help."""
-
-    def judged(aor: bytes, is_known: bool) -> None:
-        if not is_known:
-            commit(node, aor, [], REJECTED)
-
-    for aor in node.location.aors():
-        then(node.credentials.known(aor), partial(judged, aor))
+def _not_written(_: object) -> None:
+    raise ValueError("the bindings stay: the store cannot be written")
 
 
 @click.command("unbind")

@@ -1,4 +1,4 @@
-"""Who watches whom, and who has published what, as the control socket tells it."""
+"""A subscription and a publication, as the control socket tells of them."""
 
 from __future__ import annotations
 
@@ -14,31 +14,10 @@ if TYPE_CHECKING:
 HANDLING = {BLOCK: "block", CONFIRM: "confirm", POLITE_BLOCK: "polite-block", ALLOW: "allow"}
 
 
-def watchers(node: Node, aor: bytes | None) -> list[dict[str, Any]]:
-    """Return every subscription, or those to one user, in order."""
-    return [
-        row
-        for resource, package in _wanted(node.notifier.resources(), aor)
-        for row in watchers_of(node, package, resource)
-    ]
-
-
 def watchers_of(node: Node, package: bytes, resource: bytes) -> list[dict[str, Any]]:
     """Return the subscriptions to one resource, the oldest first."""
     now = node.now()
-    return [
-        {"presentity": shown(resource), "package": shown(package), **_watcher(one, now)}
-        for one in node.notifier.subscriptions(package, resource)
-    ]
-
-
-def publications(node: Node, aor: bytes | None) -> list[dict[str, Any]]:
-    """Return every publication, or those of one user, in order."""
-    return [
-        row
-        for resource, package in _wanted(node.publications.resources(), aor)
-        for row in publications_of(node, package, resource)
-    ]
+    return [watcher_row(one, now) for one in node.notifier.subscriptions(package, resource)]
 
 
 def publications_of(node: Node, package: bytes, resource: bytes) -> list[dict[str, Any]]:
@@ -50,14 +29,11 @@ def publications_of(node: Node, package: bytes, resource: bytes) -> list[dict[st
     ]
 
 
-def _wanted(known: list[tuple[bytes, bytes]], aor: bytes | None) -> list[tuple[bytes, bytes]]:
-    """Return address-of-record and package of what is asked for."""
-    return sorted((resource, package) for package, resource in known if aor in (None, resource))
-
-
-def _watcher(one: Subscription, now: float) -> dict[str, Any]:
+def watcher_row(one: Subscription, now: float) -> dict[str, Any]:
     """Return what is told of a subscription; one that waits does not expire."""
     return {
+        "presentity": shown(one.resource),
+        "package": shown(one.package),
         "watcher": shown(one.watcher.aor),
         "identity": shown(one.watcher.identity) or None,
         "status": shown(one.status),
@@ -69,6 +45,7 @@ def _watcher(one: Subscription, now: float) -> dict[str, Any]:
 
 
 def _publication(one: Publication, now: float) -> dict[str, Any]:
+    """Return what is told of a publication; its id stays when it is refreshed, its tag does not."""
     flow = one.flow
     return {
         "type": shown(one.media_type),
@@ -77,6 +54,7 @@ def _publication(one: Publication, now: float) -> dict[str, Any]:
         "stale": one.is_stale,
         "from": flow and f"{shown(flow.via_transport)} {shown(flow.host)}:{flow.port}",
         "tag": shown(one.tag),
+        "id": one.order,
     }
 
 

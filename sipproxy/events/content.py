@@ -6,6 +6,7 @@ from sipproxy.events.conditions import entity_tag
 from sipproxy.interfaces.events import Body
 
 _MOST = 8  # of one resource, made in one turn
+_MOST_AT_REST = 2
 
 
 class Content:
@@ -43,6 +44,11 @@ class Contents:
     def clear(self) -> None:
         """Forget them."""
         self._known.clear()
+
+    def rest(self) -> None:
+        """Keep no more than most resources need."""
+        if len(self._known) > _MOST_AT_REST:
+            self._known.clear()
 
     def of(self, body: Body) -> Content:
         """Return the content of a body."""

@@ -13,6 +13,7 @@ from sipproxy.sip.grammar import malformed
 from sipproxy.sip.headers import Event, NameAddr, parse_name_addr
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.uri import Uri, parse_uri, request_form
+from sipproxy.transport.hops import is_outside
 
 if TYPE_CHECKING:
     from sipproxy.events.way import Way
@@ -36,16 +37,17 @@ class Dialog:
 
     ``tag`` is ours. ``flow`` is how the subscriber came, where requests have to go that way; else
     they go to ``target`` past ``routes``; ``lines`` are those that each has. ``way`` is how they
-    went last. ``is_proven``: a request of ours was answered there. Raises `SipError` 400 for a
-    request that makes no dialog.
+    went last. ``is_proven``: a request of ours was answered there. ``is_outside``: the subscriber
+    came from a public address. Raises `SipError` 400 for a request that makes no dialog.
 
     There may be very many, so what the lines say is not kept a second time.
     """
 
     __slots__ = (
-        *("cseq", "flow", "is_lost", "is_proven", "lines", "remote_cseq", "routes", "tag"),
-        *("target", "way"),
+        *("cseq", "flow", "is_lost", "is_outside", "is_proven", "lines", "remote_cseq"),
+        *("routes", "tag", "target", "way"),
     )
+    holds = "dialogs"  # of the flow that it watches
 
     def __init__(
         self, request: Request, event: Event, flow: Flow, tag: bytes, identity: Identity
@@ -65,6 +67,7 @@ class Dialog:
         )
         self.flow: Flow | None = None
         self.is_lost = False  # its flow has closed, and there is no other way
+        self.is_outside = is_outside(flow.host)
         self.is_proven = False
         self.way: Way | None = None
         self.target = b""
@@ -174,6 +177,11 @@ class Dialog:
         host = parse_uri(self.target).host.strip(b"[]")
         is_address = b":" in host or host.replace(b".", b"").isdigit()
         self.is_lost = is_address and host != address
+
+    @property
+    def next_hop(self) -> Uri:
+        """The URI that our requests go to where they do not go by the flow (§12.2.1.1)."""
+        return parse_name_addr(self.routes[0]).uri if self.routes else parse_uri(self.target)
 
     @property
     def size(self) -> int:

@@ -11,9 +11,10 @@ from twisted.application.service import Service
 from zope.interface import implementer
 
 from sipproxy.events.archive import Archive, Recovery
-from sipproxy.events.content import Content, Contents
+from sipproxy.events.content import Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.packages import Packages
+from sipproxy.events.resources import Resource, States
 from sipproxy.events.settings import Events
 from sipproxy.events.subscription import Subscription
 from sipproxy.events.telling import PENDING, WAITING
@@ -35,37 +36,6 @@ if TYPE_CHECKING:
 SLICE = 50  # resources that are composed, and subscriptions that are looked at, in one turn
 SHARE = 10  # of them those of one resource, before it is another's turn
 LONGEST = 0.02  # seconds after which a turn ends: large documents and filters take milliseconds
-
-
-class Resource:
-    """What is watched, and by whom.
-
-    ``version`` rises with each change of its state, ``judged`` with each of what its watchers may
-    have: each of them knows by that whether there is anything to do.
-    """
-
-    __slots__ = (
-        *("aor", "contents", "is_composed", "is_stale", "is_told_of", "is_told_again", "judged"),
-        *("package", "state", "subscriptions", "version"),
-    )
-
-    def __init__(self, package: IEventPackage, aor: bytes) -> None:
-        self.package = package
-        self.aor = aor
-        self.subscriptions: dict[Subscription, None] = {}
-        self.is_composed = False
-        self.state: Any = None
-        self.contents = Contents()
-        self.version = self.judged = 0
-        self.is_stale = False  # it has changed since it was composed last
-        self.is_told_of = False  # its watchers are being told, some in each turn
-        self.is_told_again = False  # from the first of them on, since something has changed
-
-    def drop(self) -> None:
-        """Forget what was composed, and what was made of it."""
-        if self.is_composed:
-            self.is_composed, self.state = False, None
-            self.contents.clear()
 
 
 @implementer(INotifier)
@@ -94,19 +64,25 @@ class Notifier(Service):
         self.archive = Archive(host.store, flows)
         self._recovery = Recovery(host, [])
         self.published: Callable[[bytes, bytes], Sequence[Publication]] = _nothing_published
+        self.judged: Callable[[Subscription], None] = lambda subscription: None
         self._soon = soon
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
         self._dialogs: dict[bytes, Subscription] = {}
         self._listeners: list[ISubscriptionListener] = []
         self.audiences: tuple[list[Any], ...] = (self._listeners,)
         self._changed: dict[Resource, None] = {}
-        self._composed: dict[Resource, None] = {}
+        self.states = States(settings.states)
         self._passes: deque[tuple[Resource, Iterator[Subscription]]] = deque()
         self._is_booked = False
 
     def __len__(self) -> int:
         """How many subscriptions have a dialog."""
         return len(self._dialogs)
+
+    @property
+    def waiting(self) -> int:
+        """How many resources have changed, or have watchers that are still to be told."""
+        return len(self._changed) + len(self._passes)
 
     @property
     def is_idle(self) -> bool:
@@ -163,6 +139,7 @@ class Notifier(Service):
         Whose package is no more is told to subscribe again, and refused then.
         """
         self.settings = self.census.settings = settings
+        self.states.limit = settings.states
         gone: list[Any] = self.packages.become(packages)
         self._listeners[:] = [one for one in self._listeners if one not in gone]
         for subscription in self._dialogs.values():
@@ -210,7 +187,7 @@ class Notifier(Service):
         if passes or self._changed:
             self._book()
         else:
-            self._drop_states()
+            self.states.settle()
 
     def _begin(self, resource: Resource) -> None:
         """Begin to tell the watchers of a resource.
@@ -238,11 +215,8 @@ class Notifier(Service):
             self._pass(resource)
 
     def _compose(self, resource: Resource) -> None:
-        resource.is_stale = False
-        resource.state = resource.package.compose(resource.aor)
-        resource.is_composed = True
-        self._composed[resource] = None
-        self._book()
+        if self.states.use(resource):
+            self._book()  # for the end of its turn
 
     def _tell_some(self, watchers: Iterator[Subscription], end: float) -> int:
         """Tell some of one resource, or at least one, until it is time for others."""
@@ -260,12 +234,6 @@ class Notifier(Service):
         except Exception:
             self.host.log.failure("while {aor} is told", aor=subscription.watcher.aor)
 
-    def _drop_states(self) -> None:
-        """What was composed is good for one turn, and for what is told of it in the next ones."""
-        for resource in self._composed:
-            resource.drop()
-        self._composed.clear()
-
     # What subscriptions ask
 
     def rendered(
@@ -274,8 +242,7 @@ class Notifier(Service):
         """Return what a package shows to a watcher; nothing where it fails."""
         package = resource.package
         try:
-            if not resource.is_composed:
-                self._compose(resource)
+            self._compose(resource)
             body: Body | None = package.render(resource.state, subscription, is_full)
         except Exception:
             self.host.log.failure("while {aor} is rendered", aor=resource.aor)
@@ -319,6 +286,7 @@ class Notifier(Service):
         if not resource.subscriptions:
             del self._resources[key]
             self._changed.pop(resource, None)
+            self.states.forget(resource)
 
     # What the handler asks
 

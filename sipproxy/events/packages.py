@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sipproxy.interfaces.events import IEventPackage
+from sipproxy.sip.headers import parse_event
 
 MOST_TEMPLATES = 2  # foo.winfo.winfo, and nothing deeper (RFC 3857 §4.6)
 Template = Callable[[IEventPackage], IEventPackage]
@@ -57,6 +58,12 @@ class Packages:
         """Return a package, or None."""
         known = self._packages.get(name)
         return self._made(name) if known is None else known
+
+    def asked(self, event: bytes | None) -> IEventPackage | None:
+        """Return the package that the value of Event names, or None; raises `SipError` 400."""
+        if event is None:
+            return None
+        return self._packages.get(event) or self.find(parse_event(event).package)
 
     def _made(self, name: bytes) -> IEventPackage | None:
         inner, dot, last = name.rpartition(b".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -13,25 +13,32 @@ from sipproxy.events.publication_records import KIND, kept_record, read_record, 
 from sipproxy.interfaces import IHost
 from sipproxy.interfaces.events import Publication
 from sipproxy.interfaces.ledger import Ledger
+from sipproxy.interfaces.turns import Turns
 from sipproxy.sip.errors import SipError
 
 if TYPE_CHECKING:
     from sipproxy.registrar.records import Flows
     from sipproxy.transaction.parties import Flow
 
+_NONE: frozenset[Any] = frozenset()
 _TAG_LENGTH = 16  # random octets: no two tags are ever the same, and nobody guesses one
 
 
 class _Record:
-    """The publications of one resource for one package; wakes when the first of them expires."""
+    """The publications of one resource for one package; wakes when the first of them expires.
 
-    __slots__ = ("booked", "due", "package", "publications", "resource", "table")
+    None of them ends before ``lasts_until``.
+    """
+
+    __slots__ = ("booked", "due", "lasts_until", "package", "publications", "resource", "table")
+    holds = "publications"  # of the flow that it watches
 
     def __init__(self, table: PublicationTable, package: bytes, resource: bytes) -> None:
         self.table = table
         self.package = package
         self.resource = resource
         self.publications: tuple[Publication, ...] = ()
+        self.lasts_until = 0.0
         self.due = self.booked = 0
 
     def woken(self) -> None:
@@ -60,6 +67,7 @@ class PublicationTable(Service):
         packages: Packages,
         flows: Flows,
     ) -> None:
+        self.turns = Turns()  # by resource: whoever changes its publications takes one
         self._host = host
         self._changed = changed
         self._packages = packages
@@ -68,9 +76,14 @@ class PublicationTable(Service):
         self._log = Logger(namespace="sipproxy.events")
         self._records: dict[tuple[bytes, bytes], _Record] = {}
         self._order = 0
+        self._watchers: list[Callable[[bytes, bytes], None]] = []
 
     def __len__(self) -> int:
         return len(self._records)
+
+    def watch(self, moved: Callable[[bytes, bytes], None]) -> None:
+        """Call ``moved`` with package and resource whenever anything about them is another."""
+        self._watchers.append(moved)
 
     def of(self, package: bytes, resource: bytes) -> tuple[Publication, ...]:
         """Return the publications that there are, the one that was changed longest ago first."""
@@ -78,10 +91,9 @@ class PublicationTable(Service):
         if record is None:
             return ()
         now = self._host.now()
-        for publication in record.publications:
-            if publication.expires_at <= now:
-                return tuple(p for p in record.publications if p.expires_at > now)
-        return record.publications
+        if now < record.lasts_until:
+            return record.publications
+        return tuple(p for p in record.publications if p.expires_at > now)
 
     def resources(self) -> list[tuple[bytes, bytes]]:
         """Return package and address-of-record of all that has been published."""
@@ -138,6 +150,15 @@ class PublicationTable(Service):
         kept = [p for p in self.of(package, resource) if p is not known]
         return self._change(package, resource, kept, self._tag())
 
+    def clear(self, package: bytes, resource: bytes) -> Any:
+        """Forget all publications of a resource, once those that are being written are done."""
+        return self.turns.take(
+            resource,
+            lambda: (
+                self._change(package, resource, (), b"") if self.of(package, resource) else None
+            ),
+        )
+
     def _change(
         self,
         package: bytes,
@@ -169,6 +190,11 @@ class PublicationTable(Service):
     def tell(self, record: _Record) -> None:
         """Say that the publications of a record mean something else now."""
         self._changed(record.package, record.resource)
+        self._moved(record.package, record.resource)
+
+    def _moved(self, package: bytes, resource: bytes) -> None:
+        for moved in self._watchers:
+            moved(package, resource)
 
     def _tag(self) -> bytes:
         return self._host.random(_TAG_LENGTH).hex().encode()
@@ -178,9 +204,9 @@ class PublicationTable(Service):
     ) -> None:
         settings = self._host.settings.events
         if replaced is None and len(others) >= settings.publications:
-            raise SipError(403, "Too Many Publications")
+            raise SipError(403, "Too Many Publications", limit="publications")
         if length + sum(len(p.data) for p in others) > settings.publication_bytes:
-            raise SipError(413)
+            raise SipError(413, limit="publication_bytes")
 
     def _replace(self, package: bytes, resource: bytes, kept: Sequence[Publication]) -> None:
         """Put these in the place of what there was, all at once."""
@@ -202,9 +228,11 @@ class PublicationTable(Service):
         else:
             self._host.forget(record)
             del self._records[key]
+        self._moved(package, resource)
 
     def _sleep(self, record: _Record) -> None:
         first = min([publication.expires_at for publication in record.publications])
+        record.lasts_until = first
         self._host.wake(record, first - self._host.now())
 
     def follow(self) -> None:
@@ -271,10 +299,7 @@ def _key(package: bytes, resource: bytes) -> bytes:
     return package + b" " + resource
 
 
-def _connections(publications: Sequence[Publication]) -> set[Flow]:
+def _connections(publications: Sequence[Publication]) -> Set[Flow]:
     """Return the open connections that publications came by: over UDP there is no end to see."""
-    return {
-        flow
-        for publication in publications
-        if (flow := publication.flow) is not None and flow.reliable and flow.is_open
-    }
+    flows = [one.flow for one in publications if one.flow is not None and one.flow.reliable]
+    return {flow for flow in flows if flow.is_open} if flows else _NONE

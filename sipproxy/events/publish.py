@@ -14,11 +14,10 @@ from sipproxy.events.terms import refuse_encoding
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
 from sipproxy.interfaces.events import IEventPackage, Publication
 from sipproxy.interfaces.reload import IReconfigurable
-from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.outbound import is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_token, malformed
-from sipproxy.sip.headers import parse_event, parse_expires
+from sipproxy.sip.headers import parse_expires
 from sipproxy.sip.message import Request
 from sipproxy.sip.options import refuse_unknown
 from sipproxy.sip.uri import aor_uri, parse_uri
@@ -43,12 +42,10 @@ class EventStateCompositor:
         self._host = host
         self._table = table
         self._packages = packages
-        self._turns = Turns(host.settings.events.publications_waiting)
         self._follow(host.settings.events)
 
     def _follow(self, settings: Events) -> None:
         self._settings = settings
-        self._turns.limit = settings.publications_waiting
         self._forward = frozenset(name.encode() for name in settings.forward)
         self._publishers = {
             name.encode(): frozenset(self._canonical(aor) for aor in aors)
@@ -81,8 +78,10 @@ class EventStateCompositor:
         if not request.uri.user:
             raise SipError(404)
         resource = self._host.identity.canonical(request.uri)
-        return self._turns.take(
-            resource, lambda: self._look_up(request, transaction, sender, resource)
+        return self._table.turns.take(
+            resource,
+            lambda: self._look_up(request, transaction, sender, resource),
+            self._settings.publications_waiting,
         )
 
     def _look_up(
@@ -107,8 +106,7 @@ class EventStateCompositor:
 
     def _package(self, request: Request) -> IEventPackage:
         """Step 2; its parameters mean nothing to a publication."""
-        event = request.value(b"event")
-        package = None if event is None else self._packages.find(parse_event(event).package)
+        package = self._packages.asked(request.value(b"event"))
         if package is None or not package.publication_types:
             raise SipError(489, headers=[(b"Allow-Events", self._packages.allow_events)])
         return package

@@ -23,6 +23,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     unauthorized: int = 50  # of one watcher, that wait for permission; beyond: 403
     unproven: int = 100  # of one address, that nobody vouches for or answered yet; beyond: 403
     dialog: int = 8192  # bytes that are kept of the head of a SUBSCRIBE; beyond: 513
+    states: int = 1000  # resources whose composed state is kept until it changes
     winfo_interval: float = 5.0  # seconds between documents for one subscriber (RFC 3857 §4.10)
     winfo_watchers: int = 250  # in one document, which has to fit a datagram; the rest follows
     highest_min_rate: float = 0.1  # NOTIFYs a second that may be asked for though nothing changes
@@ -48,6 +49,7 @@ class Events(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         counts = (
             "per_watcher",
             "per_source",
+            "states",
             "unauthorized",
             "unproven",
             "dialog",

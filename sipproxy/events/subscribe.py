@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipproxy.events.asked import Asked, read_event
-from sipproxy.events.dialog import MARK, Dialog
+from sipproxy.events.contacts import TAG, is_ours, own_tag
+from sipproxy.events.dialog import Dialog
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.subscription import Subscription
 from sipproxy.events.watchers import watcher_of
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from sipproxy.transaction.server import ServerTransaction
 
 SUPPORTED: frozenset[bytes] = frozenset()
-_TAG = 8  # random bytes
 _WAITING = 10  # requests of one dialog, while one before them is written; beyond: 503
-_own = re.compile(rb"%b[0-9a-f]{%d}" % (MARK, 2 * _TAG)).fullmatch
 
 
 @implementer(IRequestHandler, IReconfigurable)
@@ -46,7 +44,7 @@ class Subscribe:
     def __init__(self, core: Core, notifier: Notifier, settings: Events) -> None:
         self._notifier = notifier
         self._packages = notifier.packages
-        self._turns = Turns(_WAITING)
+        self._turns = Turns()
         self._follow(core, settings)
 
     def _follow(self, core: Core, settings: Events) -> None:
@@ -82,7 +80,9 @@ class Subscribe:
             raise SipError(489, headers=[(b"Allow-Events", self._packages.allow_events)])
         if request.to.tag is not None:
             return self._turns.take(
-                request.to.tag, lambda: self._refresh(request, transaction, sender, event)
+                request.to.tag,
+                lambda: self._refresh(request, transaction, sender, event),
+                _WAITING,
             )
         flow, resource = transaction.flow, self._resource(request)
 
@@ -100,7 +100,7 @@ class Subscribe:
         if not is_ours(request):
             aor: bytes = self._core.identity.canonical(request.uri)
             return aor
-        known = self._notifier.find((request.uri.user or b"")[len(MARK) :])
+        known = self._notifier.find(own_tag(request))
         if known is None:
             raise SipError(404)
         return known.resource
@@ -146,12 +146,17 @@ class Subscribe:
         return verdict
 
     def _dialog(self, request: Request, sender: Sender, event: Event, flow: Flow) -> Dialog:
-        tag = self._core.random(_TAG).hex().encode()
+        tag = self._core.random(TAG).hex().encode()
         dialog = Dialog(request, event, flow, tag, self._core.identity)
         dialog.is_proven = self._is_own(dialog, sender)
         if dialog.size > self._notifier.settings.dialog:
-            raise SipError(513)
+            raise SipError(513, limit="dialog")
+        self._refuse_inside(dialog)
         return dialog
+
+    def _refuse_inside(self, dialog: Dialog) -> None:
+        if self._notifier.post.leads_inside(dialog):
+            raise SipError(403, "Contact Is Not To Be Reached From Here")
 
     def _begin(
         self,
@@ -209,6 +214,7 @@ class Subscribe:
         if flow is None:
             return None  # it is answered already, or given up
         turn = dialog.turned(request, flow, self._core.identity)
+        self._refuse_inside(dialog.after(turn))
 
         def done() -> None:
             if subscription.dialog is None:
@@ -240,11 +246,3 @@ class Subscribe:
         ]
         response = make_response(request, status, dialog.tag, headers=headers)
         self._core.respond_with(request, transaction, response)
-
-
-def is_ours(request: Request) -> bool:
-    """Tell whether the Request-URI is a Contact that we made."""
-    uri = request.uri
-    if uri.user is None or not is_gruu(uri) or uri.params[b"gr"]:
-        return False
-    return _own(uri.user) is not None

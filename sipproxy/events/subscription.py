@@ -22,7 +22,8 @@ from sipproxy.interfaces.events import (
 from sipproxy.proxy.branch import NOBODY
 
 if TYPE_CHECKING:
-    from sipproxy.events.notifier import Notifier, Resource
+    from sipproxy.events.notifier import Notifier
+    from sipproxy.events.resources import Resource
 
 
 @implementer(ISubscription)
@@ -82,7 +83,7 @@ class Subscription(Wishing):
         """Watch a resource that is kept, perhaps since this was made."""
         if resource is not self._resource:
             self._resource = resource
-            self._shown = -1
+            self._rendered_version = -1
 
     def begin(self) -> None:
         """It has been entered."""
@@ -101,11 +102,11 @@ class Subscription(Wishing):
         if self.expires_at <= now:
             self.expire(shows_state=True, is_known=is_known)  # §4.4.3
         elif is_known:
-            self._must = self._is_behind = False
+            self._is_owed = self._was_refused = False
             self.sleep(now)
         else:
             self._tell_all(now)
-        self._ready = None
+        self._prepared = None
 
     def fetched(self) -> None:
         """Tell the state once: it was never entered, and nobody hears of it (RFC 3857 §4.7.2)."""
@@ -210,7 +211,7 @@ class Subscription(Wishing):
 
     def judge(self) -> None:
         """Ask for the verdict again, and follow it (RFC 5025 §3.2.1)."""
-        self._judged = self._resource.judged
+        self._judged_version = self._resource.judged
         if self.status == TERMINATED:
             return
         known, self.verdict = self.verdict, self._notifier.verdict(self._resource, self)
@@ -223,7 +224,8 @@ class Subscription(Wishing):
         elif self.status != ACTIVE:
             self.approve()
         elif (known.handling, known.view) != (handling, self.verdict.view):
-            self._shown = -1
+            self._rendered_version = -1
+            self._notifier.judged(self)
         self.sleep(self._notifier.host.now())
 
     def show(self, is_full: bool) -> Content | None:
@@ -270,7 +272,7 @@ class Subscription(Wishing):
         else:
             until = self.verdict.until
             if until is not None and now >= until:
-                self._judged = -1
+                self._judged_version = -1
             self.flush()
             self.sleep(now)
 

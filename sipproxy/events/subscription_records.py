@@ -16,6 +16,7 @@ from sipproxy.interfaces.events import CONFIRM, Verdict, Watcher
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request
 from sipproxy.sip.uri import parse_uri
+from sipproxy.transport.hops import is_outside
 
 if TYPE_CHECKING:
     from sipproxy.events.notifier import Notifier
@@ -164,7 +165,7 @@ def _dialog(kept: _Dialog, source: bytes, jump: int, flows: Flows) -> Dialog:
     if [name for name, _ in dialog.fields] != _FIELDS:
         raise ValueError("a dialog that is none")
     dialog.cseq = kept.cseq + jump
-    dialog.way, dialog.is_lost = None, False
+    dialog.way, dialog.is_lost, dialog.is_outside = None, False, is_outside(source)
     dialog.flow = flows.find_again(kept.flow) if kept.flow else None
     if kept.flow is not None and dialog.flow is None:
         dialog.lose(source)

@@ -13,7 +13,8 @@ from sipproxy.events.way import Flight, Watching
 from sipproxy.interfaces.events import CONFIRM, Verdict
 
 if TYPE_CHECKING:
-    from sipproxy.events.notifier import Notifier, Resource
+    from sipproxy.events.notifier import Notifier
+    from sipproxy.events.resources import Resource
     from sipproxy.sip.message import Response
 
 PENDING, ACTIVE, WAITING, TERMINATED = b"pending", b"active", b"waiting", b"terminated"
@@ -35,12 +36,27 @@ class Telling:
 
     There is at most one without an answer; what changes meanwhile is told after it, once. A
     SUBSCRIBE, or a new status, is told at once, and what was under way is given up for it.
+
+    ::
+
+        _flight   _is_owed  _rendered_version  then (once `_earliest`, and judged if need be)
+        set       any       any                its answer is waited for, and this looked at again
+        None      no        the resource's     nothing; all, where a least rate is due (RFC 6446)
+        None      no        another            what has changed is told; all, if `_was_refused`
+        None      yes       any                all is told, whether it has changed or not
+
+    It is owed where a body was withheld, a refusal said Retry-After (not before ``_retry_at``),
+    what is asked for has changed, or a restart has forgotten what was told. ``_was_refused``: the
+    watcher does not know what was told last. ``memory`` is the package's: what it has told this
+    watcher; put back where what was rendered is not sent. ``_prepared`` is such a rendering of all,
+    kept from `knows` to the NOTIFY that follows the same SUBSCRIBE.
     """
 
     __slots__ = (
-        *("_condition", "_flight", "_full_after", "_is_behind", "_judged", "_must", "_notifier"),
-        *("_pace", "_ready", "_resource", "_shown", "_told", "_told_at", "dialog", "expires_at"),
-        *("memory", "reserved", "sent", "status", "verdict"),
+        *("_condition", "_flight", "_is_owed", "_judged_version", "_notifier", "_pace"),
+        *("_prepared", "_rendered_version", "_resource", "_retry_at", "_told_at", "_told_tag"),
+        *("_was_refused", "dialog", "expires_at", "memory", "reserved", "sent", "status"),
+        "verdict",
     )
 
     def __init__(
@@ -53,15 +69,15 @@ class Telling:
         self.verdict = verdict
         self.status = PENDING if verdict.handling == CONFIRM else ACTIVE
         self.expires_at = notifier.host.now()
-        self._judged = resource.judged
-        self._shown = 0  # the version that was rendered last
-        self._must = False  # it is to be told, whether it has changed or not
+        self._judged_version = resource.judged
+        self._rendered_version = 0  # the version that was rendered last
+        self._is_owed = False  # it is to be told, whether it has changed or not
         self._flight: Flight | None = None
         self.memory: Any = None
-        self._ready: Content | None = None  # rendered before it was known that it is to be told
-        self._told = b""  # the entity-tag that was told last
-        self._told_at = self._full_after = -NEVER
-        self._is_behind = False  # a NOTIFY was refused
+        self._prepared: Content | None = None  # rendered before it was known that it is to be told
+        self._told_tag = b""  # the entity-tag that was told last
+        self._told_at = self._retry_at = -NEVER
+        self._was_refused = False  # a NOTIFY was refused
         self.sent = 0  # bodies
         self._condition: Condition | None = None
         self._pace: Pace | None = None
@@ -72,9 +88,9 @@ class Telling:
         return self._flight is not None
 
     @property
-    def is_behind(self) -> bool:
+    def was_refused(self) -> bool:
         """Whether its watcher has refused what it was told last."""
-        return self._is_behind
+        return self._was_refused
 
     @property
     def is_conditional(self) -> bool:
@@ -89,8 +105,8 @@ class Telling:
     @property
     def acknowledged(self) -> bytes:
         """The entity-tag that the watcher is known to have, empty where that is not known."""
-        is_unknown = self._flight is not None or self._is_behind or self._must
-        return b"" if is_unknown or self.dialog is None else self._told
+        is_unknown = self._flight is not None or self._was_refused or self._is_owed
+        return b"" if is_unknown or self.dialog is None else self._told_tag
 
     @property
     def wanted_rates(self) -> Rates:
@@ -99,12 +115,12 @@ class Telling:
 
     def recover(self, told: bytes) -> None:
         """Have it told after a restart what it does not know, once it is woken."""
-        self._told = told
+        self._told_tag = told
         dialog = self.dialog
         if dialog is None or dialog.is_lost:
-            self._shown = self._resource.version
+            self._rendered_version = self._resource.version
         else:
-            self._shown, self._must = -1, not told
+            self._rendered_version, self._is_owed = -1, not told
 
     # What the states do
 
@@ -143,13 +159,13 @@ class Telling:
     @property
     def is_unsure(self) -> bool:
         """Whether the verdict is to be asked for before anything else is told."""
-        return self._judged != self._resource.judged
+        return self._judged_version != self._resource.judged
 
     @property
     def has_news(self) -> bool:
         """Whether there is anything to tell."""
-        is_new = self.status == ACTIVE and self._shown != self._resource.version
-        return self._must or is_new or self._is_due()
+        is_new = self.status == ACTIVE and self._rendered_version != self._resource.version
+        return self._is_owed or is_new or self._is_due()
 
     # What the watcher wishes
 
@@ -172,13 +188,13 @@ class Telling:
         """
         if self._condition is None or self.is_unsure:
             return False
-        tag, before = self._told, self.memory
-        if self.has_news or self._is_behind:
-            self._ready = self._rendered(is_full=True) or EMPTY
-            tag = self._ready.tag
+        tag, before = self._told_tag, self.memory
+        if self.has_news or self._was_refused:
+            self._prepared = self._rendered(is_full=True) or EMPTY
+            tag = self._prepared.tag
         if not self._condition.holds(tag):
             return False
-        self._told, self.memory = tag, before
+        self._told_tag, self.memory = tag, before
         return True
 
     # Sending
@@ -196,8 +212,8 @@ class Telling:
         if self._earliest() > now:
             self.sleep(now)
             return
-        is_asked = self._must or self._is_due()
-        self._must = False
+        is_asked = self._is_owed or self._is_due()
+        self._is_owed = False
         before = self.memory
         content = (self._rendered(is_full=True) or EMPTY) if is_asked else self._news()
         if content is None or not self._tell(content, now):
@@ -211,9 +227,9 @@ class Telling:
         To repeat what was refused would tell of a change that this watcher may not see.
         """
         before, content = self.memory, self._rendered(is_full=False)
-        if content is None or content.tag == self._told:
+        if content is None or content.tag == self._told_tag:
             return None
-        if self._is_behind:
+        if self._was_refused:
             self.memory = before
             content = self._rendered(is_full=True) or EMPTY
         return content
@@ -221,21 +237,21 @@ class Telling:
     def _tell(self, content: Content, now: float) -> bool:
         """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3); say which."""
         condition = self._condition
-        if condition is None or condition.after_change(content.tag, self._is_behind) == WHOLE:
+        if condition is None or condition.after_change(content.tag, self._was_refused) == WHOLE:
             self._notify(content, now)
             return True
-        if self._is_behind:
+        if self._was_refused:
             self._notify(Content(None, content.tag), now)
         elif self._pace is not None:
             self._pace.sent(now)
-        self._told = content.tag
+        self._told_tag = content.tag
         return False
 
     def _tell_all(self, now: float) -> None:
         """Tell the whole state now, whatever was under way."""
         self._abandon()
-        self._must = False
-        self._full_after = -NEVER
+        self._is_owed = False
+        self._retry_at = -NEVER
         try:
             self._notify(self._whole(), now)
         finally:
@@ -253,7 +269,7 @@ class Telling:
 
     def _hang_up(self, dialog: Dialog) -> None:
         self._abandon()
-        self._must = False
+        self._is_owed = False
         dialog.close()
         self._notifier.hang_up(dialog)
 
@@ -265,11 +281,11 @@ class Telling:
     def _notify(self, content: Content, now: float) -> None:
         dialog = self.dialog
         assert dialog is not None
-        self._is_behind = False
+        self._was_refused = False
         if is_withheld := self._notifier.post.withholds(dialog, content):
-            content, self._must = EMPTY, True  # it follows the answer
+            content, self._is_owed = EMPTY, True  # it follows the answer
         self.sent += content.body is not None
-        self._told = content.tag
+        self._told_tag = content.tag
         self._told_at = -NEVER if is_withheld else now
         if self._pace is not None:
             self._pace.sent(now)
@@ -290,12 +306,12 @@ class Telling:
 
     def _rendered(self, is_full: bool) -> Content | None:
         """Return what the watcher is told; nothing while it has no permission."""
-        self._shown = self._resource.version
+        self._rendered_version = self._resource.version
         return EMPTY if self.verdict.handling <= CONFIRM else self.show(is_full)
 
     def _whole(self) -> Content:
         """Return all there is to tell; no body where the watcher has it (RFC 5839 §6.2)."""
-        (content, self._ready), before = (self._ready, None), self.memory
+        (content, self._prepared), before = (self._prepared, None), self.memory
         content = content or self._rendered(is_full=True) or EMPTY
         if self._condition is not None and self._condition.holds(content.tag):
             self.memory = before
@@ -305,9 +321,9 @@ class Telling:
     def _earliest(self) -> float:
         """Return when a change may be told."""
         if self._pace is not None:
-            return max(self._pace.earliest, self._full_after)
+            return max(self._pace.earliest, self._retry_at)
         interval: float = self._resource.package.notify_interval
-        return max(self._told_at + interval, self._full_after)
+        return max(self._told_at + interval, self._retry_at)
 
     def _latest(self) -> float:
         """Return when something is to be told though nothing has changed (RFC 6446 §6.2)."""
@@ -326,6 +342,7 @@ class Telling:
         if response.status < 200 or not self._is_current(flight):
             return
         self._flight = None
+        self._notifier.post.outcomes[f"{response.status // 100}xx"] += 1
         if self.dialog is not None:
             self.dialog.is_proven = True
         if response.status < 300:
@@ -341,12 +358,16 @@ class Telling:
 
     def timed_out(self, flight: Any) -> None:
         """Timer F fired: the watcher is gone (§4.2.2)."""
-        self.failed(flight)
+        self._gone(flight, "silent")
 
     def failed(self, flight: Any) -> None:
         """The NOTIFY could not be delivered, or there is no way."""
+        self._gone(flight, "failed")
+
+    def _gone(self, flight: Any, outcome: str) -> None:
         if self._is_current(flight):
             self._flight = None
+            self._notifier.post.outcomes[outcome] += 1
             self.lose()
 
     def _is_current(self, flight: Any) -> bool:
@@ -366,10 +387,10 @@ class Telling:
 
     def _refused(self, response: Response) -> None:
         """What was told is unknown to the watcher: all of it is told again, later."""
-        self._is_behind = True
+        self._was_refused = True
         seconds = retry_after(response)
         if seconds:
-            self._must = True
-            self._full_after = self._notifier.host.now() + seconds
+            self._is_owed = True
+            self._retry_at = self._notifier.host.now() + seconds
         if self.dialog is not None:
             self.dialog.way = None

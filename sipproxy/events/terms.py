@@ -7,7 +7,10 @@ from sipproxy.sip.message import Request
 
 
 def refuse_body(request: Request) -> None:
-    """Raise `SipError` 415 for a body that has to be understood (RFC 3261 §8.2.3)."""
+    """Raise `SipError` 415 for a body that has to be understood (RFC 3261 §8.2.3).
+
+    That goes for filters, too: a 200 would say that they were accepted (RFC 4660 §5.2).
+    """
     if not request.body:
         return
     disposition = (request.value(b"content-disposition") or b"").replace(b" ", b"").lower()

@@ -85,13 +85,15 @@ class Census:
 
     def refuse_more(self, watcher: Watcher, source: bytes) -> None:
         """Raise `SipError` 403 where a watcher or an address has all that it may have."""
-        settings = self.settings
-        if (
-            self._watchers[_name(watcher)] >= settings.per_watcher
-            or self._sources[source] >= settings.per_source
-            or (not watcher.identity and self._unproven[source] >= settings.unproven)
-        ):
-            raise SipError(403, "Too Many Subscriptions")
+        settings, limit = self.settings, ""
+        if self._watchers[_name(watcher)] >= settings.per_watcher:
+            limit = "per_watcher"
+        elif self._sources[source] >= settings.per_source:
+            limit = "per_source"
+        elif not watcher.identity and self._unproven[source] >= settings.unproven:
+            limit = "unproven"
+        if limit:
+            raise SipError(403, "Too Many Subscriptions", limit=limit)
 
     def make_room(self, watcher: Watcher) -> None:
         """Have the oldest give up that waits for permission without a dialog; else raise 403."""
@@ -102,7 +104,8 @@ class Census:
             if one.dialog is None:
                 one.give_up()
                 return
-        raise SipError(403, "Too Many Subscriptions Wait For Permission")
+        reason = "Too Many Subscriptions Wait For Permission"
+        raise SipError(403, reason, limit="unauthorized")
 
     def unauthorized(self, watcher: Watcher) -> Sequence[Subscription]:
         """Return what a watcher waits for permission to see, the oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -75,6 +76,7 @@ class Post:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.sent = 0  # NOTIFYs
+        self.outcomes: Counter[str] = Counter()  # what became of those that still mattered
 
     def follow(self, core: Core, origin: Origin) -> None:
         """Send as these say, from now on: nothing is sent before it was called."""
@@ -116,6 +118,19 @@ class Post:
             return False
         return dialog.size + _OTHER + len(content.octets) > self._largest
 
+    def leads_inside(self, dialog: Dialog) -> bool:
+        """Tell whether a NOTIFY would go from outside into our site, for no flow leads elsewhere.
+
+        Whoever subscribes may name any host as its Contact; a NOTIFY goes where it has shown to be
+        (RFC 6665 §6.3). The operator may have written down that host, or that all may.
+        """
+        if dialog.flow is not None or not dialog.is_outside:
+            return False
+        hop, core = dialog.next_hop, self._core
+        if core.identity.domain_of(hop) is not None or core.peers.hop(hop.host) is not None:
+            return False
+        return core.network.resolver.leads_inside(hop)
+
     @property
     def _largest(self) -> int:
         """The most bytes that go by UDP where nobody is known to be (RFC 3261 §18.1.1)."""
@@ -156,6 +171,8 @@ class Post:
         departure = Departure(self, dialog, request, user)
         if dialog.is_lost:
             departure.refused(SipError(430))
+        elif self.leads_inside(dialog):
+            departure.refused(SipError(403))
         else:
             self._origin.dispatch(departure)
         return departure
@@ -186,7 +203,7 @@ class Departure(Errand):
         self._post = post
         self._dialog = dialog
         self._watching: Watching | None = user
-        self._copies: Sequence[Request] = ()
+        self._copy: Request | None = None  # what leaves, where it is one and the same
         self._left = 1
         self._clients: list[ClientTransaction] = []
 
@@ -195,9 +212,10 @@ class Departure(Errand):
         """Whether nobody waits for an answer any more."""
         return self._watching is None
 
-    def leaving(self, copies: Sequence[Request]) -> None:
+    def leaving(self, copies: Sequence[Request], may_change: bool) -> None:
         """It is about to leave as these copies."""
-        self._copies, self._left = copies, len(copies)
+        self._copy = copies[0] if len(copies) == 1 and not may_change else None
+        self._left = len(copies)
 
     def sent(self, client: ClientTransaction) -> None:
         """A branch has its transaction."""
@@ -227,8 +245,8 @@ class Departure(Errand):
         if response.status < 300 or self._is_last():
             user = self._over()
             assert user is not None
-            if response.status < 300 and len(self._copies) == 1:
-                self._post.learn(self._dialog, self._copies[0], transaction.flow)
+            if response.status < 300 and self._copy is not None:
+                self._post.learn(self._dialog, self._copy, transaction.flow)
             user.answered(response, self)
 
     def timed_out(self, transaction: ClientTransaction) -> None:

@@ -98,7 +98,7 @@ class WatcherInformation:
         return Verdict(ALLOW, watcher.identity, verdict.until)
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
-        """Take no filters (§4.3 leaves them to others)."""
+        """Take no filters: §4.3 leaves them to others, RFC 4660 §5.2 has them refused."""
         refuse_body(request)
 
     def check(

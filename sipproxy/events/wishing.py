@@ -15,7 +15,8 @@ from sipproxy.events.telling import ACTIVE, NEVER, Telling
 from sipproxy.interfaces.events import Verdict
 
 if TYPE_CHECKING:
-    from sipproxy.events.notifier import Notifier, Resource
+    from sipproxy.events.notifier import Notifier
+    from sipproxy.events.resources import Resource
 
 _MOST_REQUESTS, _MOST_BYTES = 10, 32768  # that are kept of one dialog, for the terms in them
 
@@ -85,7 +86,7 @@ class Wishing(Telling):
             self.terms = asked.terms
             self.requests = self._requests(asked)
         if (self.media_type, self.terms) != known:
-            self._must = True  # what it would be told is another thing
+            self._is_owed = True  # what it would be told is another thing
         if asked.has_body or self.likeness is None:
             self.likeness = asked.likeness
 
@@ -99,7 +100,7 @@ class Wishing(Telling):
 
     def doubt(self) -> None:
         """Have the verdict asked for again before anything is told."""
-        self._judged = -1
+        self._judged_version = -1
 
     def past(self, date: Callable[[float], float], asked: Asked | None = None) -> Past:
         """Return what this has come to, or will have when it follows a SUBSCRIBE."""

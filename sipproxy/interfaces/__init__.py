@@ -242,7 +242,8 @@ class IResponseFilter(Interface):
     def response(response: Response, request: Request) -> None:
         """Look at it, and edit it if need be.
 
-        Where it raises, 500 goes in its place, and nothing in that of a provisional response.
+        Where it raises, 500 goes in its place, and nothing in that of a provisional response; but a
+        2xx to INVITE goes on as it was before (RFC 3261 §16.7 step 5).
         """
 
 
@@ -301,6 +302,14 @@ DEACTIVATED, REJECTED = Ending(b"deactivated"), Ending(b"rejected")
 
 class ILocation(Interface):
     """Where the users of our domains are (RFC 3261 §10)."""
+
+    turns = Attribute(
+        """A `sipproxy.interfaces.turns.Turns`, by address-of-record.
+
+        Whoever commits what was made of the current bindings takes a turn for it, from looking at
+        them until what `commit` returned has fired: else it undoes what is written meanwhile.
+        """
+    )
 
     def bindings(aor: bytes) -> Sequence[Any]:
         """Return the current bindings of an address-of-record, as a sequence; best q first."""

@@ -174,6 +174,16 @@ class IEventPackage(Interface):
         """
 
 
+class IKeepsStates(Interface):
+    """A package whose states hold until `INotifier.changed` says that they do not.
+
+    What others compose is good for one turn of the reactor.
+    """
+
+    def rest(state: Any) -> bool:
+        """Let go of what few ask for at the end of a turn; False where it is not worth its room."""
+
+
 class IKeepsContents(Interface):
     """A package whose contents of publications hold more than `IEventPackage.check` could read.
 

@@ -26,33 +26,32 @@ class _Line:
 class Turns:
     """Lets one at a time act on a resource, where acting may return a Deferred.
 
-    As long as nobody waits, nothing is kept. ``limit`` is how many may wait for one resource.
+    As long as nobody waits, nothing is kept.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self) -> None:
         self._lines: dict[bytes, _Line] = {}
 
     def __len__(self) -> int:
         return len(self._lines)
 
-    def take(self, resource: bytes, act: Callable[[], Any]) -> Any:
+    def take(self, resource: bytes, act: Callable[[], Any], limit: int | None = None) -> Any:
         """Return what ``act`` returns, or a Deferred of it where others are before it.
 
-        Raises what it raises, and `SipError` 503 where too many wait.
+        Raises what it raises, and `SipError` 503 where ``limit`` others wait: requests have one.
         """
         line = self._lines.get(resource)
         if line is not None:
-            return self._wait(line, resource, act)
+            return self._wait(line, resource, act, limit)
         result = act()
         if is_deferred(result):
             self._lines[resource] = _Line()
             result.addBoth(self._served, resource)
         return result
 
-    def _wait(self, line: _Line, resource: bytes, act: Callable[[], Any]) -> Any:
-        if len(line.waiting) >= self.limit:
-            raise SipError(503, headers=[(b"Retry-After", b"10")])
+    def _wait(self, line: _Line, resource: bytes, act: Callable[[], Any], limit: int | None) -> Any:
+        if limit is not None and len(line.waiting) >= limit:
+            raise SipError(503, headers=[(b"Retry-After", b"10")], limit="turns")
         turn: Deferred[None] = Deferred()
         line.waiting.append(turn)
         return turn.addCallback(lambda _: act()).addBoth(self._served, resource)

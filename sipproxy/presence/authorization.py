@@ -51,11 +51,15 @@ class Authorization:
         self._host = host
         self._wall = wall
         self._rules: dict[bytes, tuple[Rule, ...]] = {}
+        self._faults: dict[bytes, dict[str, str]] = {}  # of those that cannot be read
         host.documents.watch(self._changed)
         self.follow(settings)
 
     def follow(self, settings: Presence) -> None:
-        """Have another policy for those without rules."""
+        """Have another policy for those without rules, and another limit of these."""
+        self._most = settings.rules
+        self._rules.clear()
+        self._faults.clear()
         handling = _UNKNOWN[settings.unknown_watchers]
         self._unknown = Verdict(handling, EVERYTHING if handling == ALLOW else None)
 
@@ -80,6 +84,11 @@ class Authorization:
         view = granted if granted.handling == ALLOW else None
         until = self._until(concerned, circumstances.time)
         return Decision(Verdict(granted.handling, view, until), "rules", matching)
+
+    def faults(self, resource: bytes) -> dict[str, str]:
+        """Return why documents of a presentity cannot be read, by name; they grant nothing."""
+        self._rules_of(resource)
+        return dict(self._faults.get(resource, {}))
 
     def _is_owner(self, resource: bytes, identities: tuple[Uri, ...]) -> bool:
         """Tell whether the presentity itself is asking, and has proven it."""
@@ -107,8 +116,10 @@ class Authorization:
     def _read(self, resource: bytes, name: str) -> list[Rule]:
         """A document that is not understood grants nothing (RFC 5025 §10)."""
         try:
-            return read_rules(self._host.documents.get(resource, KIND, name) or b"", name)
+            data = self._host.documents.get(resource, KIND, name) or b""
+            return read_rules(data, name, self._most)
         except ValueError as error:
+            self._faults.setdefault(resource, {})[name] = str(error)
             self._host.log.error(
                 "rules {name} of {user!r} grant nothing: {problem}",
                 name=name,
@@ -120,6 +131,7 @@ class Authorization:
     def _changed(self, aor: bytes, kind: str) -> None:
         if kind == KIND:
             self._rules.pop(aor, None)
+            self._faults.pop(aor, None)
             self._host.notifier.judge(b"presence", aor)
 
 

@@ -17,6 +17,7 @@ from sipproxy.interfaces.events import (
     IEventHost,
     IEventPackage,
     IKeepsContents,
+    IKeepsStates,
     ISubscription,
     Publication,
     Verdict,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 KEY = "presence.key"  # in the data directory
 KEY_LENGTH = 32  # bytes
+_MOST_AT_REST = 16384  # bytes that watchers of one presentity are shown; beyond: made anew
 _LONGEST_SLEEP = 3600.0  # seconds: the wall clock may be set, and appointments go by another one
 
 Transform = Callable[[etree._Element, Any], etree._Element]
@@ -94,6 +96,13 @@ class State:
             found = self._showings[permissions] = Showing(shown)
         return found
 
+    def rest(self) -> bool:
+        """Keep what most watchers are told; tell whether that is little enough."""
+        size = 0
+        for showing in self._showings.values():
+            size += showing.rest()
+        return size <= _MOST_AT_REST
+
     def unavailable(self) -> Showing:
         """Return what is shown to whoever is blocked politely, the same at any time."""
         if self._unavailable is None:
@@ -105,7 +114,7 @@ class State:
         return closed_document(self.resource, self._closed_name(self.resource))
 
 
-@implementer(IEventPackage, IKeepsContents, IReconfigurable)
+@implementer(IEventPackage, IKeepsContents, IKeepsStates, IReconfigurable)
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
@@ -217,10 +226,15 @@ class PresencePackage:
         publications, now = self._publications(resource), self._wall()
         services = self._services.of(resource) if self._shows_registrations else []
         root, until = self._composer.compose(resource, publications, services, now)
-        self._book(resource, until, now)
-        sphere = spheres_at([publication.content for publication in publications], now)
+        documents = [publication.content for publication in publications]
+        self._book(resource, _first(until, spheres_change(documents, now)), now)
+        sphere = spheres_at(documents, now)
         self._check_sphere(resource, sphere)
         return State(resource, root, sphere, self._services.name, self._transform)
+
+    def rest(self, state: State) -> bool:
+        """Keep what most watchers are told until something changes."""
+        return state.rest()
 
     def render(self, state: State, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a watcher is told of what it may see: the whole, or what has changed (§6.7).
@@ -259,6 +273,12 @@ class PresencePackage:
 
     def _changed(self, resource: bytes) -> None:
         self._host.notifier.changed(self.name, resource)
+
+
+def _first(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 @functools.lru_cache(256)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _ids: Any = etree.XPath("//@id | //@xml:id")
 _braced = re.compile(r"\{[^}]*\}")
 _SIP = ("sip:", "sips:", "pres:", "im:")
+_Stamp = tuple[int, float]  # what a tuple says, and since when, in seconds of the wall clock
 
 
 class Sphere:
@@ -56,6 +57,8 @@ class Document:
 
     ``root`` is valid, with names that no other publication of its presentity has; it is shared and
     never edited again. ``data`` is what was published, for patches to apply to (RFC 5264).
+    ``stamps`` are the times that we give to tuples without one (RFC 3863 §4.1.7), in their order
+    and by the names that ``data`` has, each with what tells whether its tuple has changed.
     ``key`` names the publication: what replaces it has the same, a younger one a larger one.
     ``received`` is when it came, in seconds of the wall clock. What only composing asks for is
     found when it is asked for: most of what is published is replaced before anybody sees it.
@@ -65,51 +68,72 @@ class Document:
         *(
             "_contacts",
             "_ids",
+            "_is_stamped",
             "_persons",
+            "_root",
             "data",
-            "has_timed",
             "key",
             "received",
             "renamed",
-            "root",
         ),
         *("spheres", "stamps"),
     )
 
     def __init__(
-        self, root: etree._Element, data: bytes, received: float, key: int, spheres: list[Sphere]
+        self,
+        root: etree._Element,
+        data: bytes,
+        received: float,
+        key: int,
+        spheres: list[Sphere],
+        stamps: dict[str, _Stamp],
     ) -> None:
-        self.root = root
+        self._root = root
+        self._is_stamped = False
         self.data = data
         self.received = received
         self.key = key
         self.spheres = spheres
-        self.has_timed = (
-            b"timed-status" in data and root.find(f"{TUPLE}/{TIMED_STATUS}") is not None
-        )
         self.renamed: dict[str, str] = {}
-        self.stamps: dict[str, tuple[int, str]] = {}  # given by us, and to what
+        self.stamps = stamps
         self._contacts: list[Uri | None] | None = None
         self._ids: frozenset[str] | None = None
         self._persons: int | None = None
 
     @property
+    def root(self) -> etree._Element:
+        """The document as it is composed."""
+        if not self._is_stamped:
+            self._is_stamped = True
+            times = (time for _, time in self.stamps.values())
+            for element, time in zip(_unstamped(self._root), times, strict=True):
+                etree.SubElement(element, TIMESTAMP).text = write_time(time)
+        return self._root
+
+    @property
     def tuples(self) -> int:
         """How many tuples there are; they come first."""
-        return sum(1 for _ in self.root.iterchildren(TUPLE))
+        return sum(1 for _ in self._root.iterchildren(TUPLE))
+
+    @property
+    def has_timed(self) -> bool:
+        """Whether it says what holds at other times (RFC 4481)."""
+        return b"timed-status" in self.data and (
+            self._root.find(f"{TUPLE}/{TIMED_STATUS}") is not None
+        )
 
     @property
     def persons(self) -> int:
         """How many persons there are."""
         if self._persons is None:
-            self._persons = sum(1 for _ in self.root.iterchildren(PERSON))
+            self._persons = sum(1 for _ in self._root.iterchildren(PERSON))
         return self._persons
 
     @property
     def contacts(self) -> list[Uri | None]:
         """The contacts of its tuples, as far as they are SIP URIs, None where there is none."""
         if self._contacts is None:
-            tuples = self.root.iterchildren(TUPLE)
+            tuples = self._root.iterchildren(TUPLE)
             self._contacts = [uri for element in tuples for uri in _contact(element)]
         return self._contacts
 
@@ -117,7 +141,7 @@ class Document:
     def ids(self) -> frozenset[str]:
         """The names of all that it has."""
         if self._ids is None:
-            self._ids = frozenset(str(name).strip() for name in _ids(self.root))
+            self._ids = frozenset(str(name).strip() for name in _ids(self._root))
         return self._ids
 
     def rename(self, known: Mapping[str, str], taken: frozenset[str]) -> None:
@@ -129,7 +153,7 @@ class Document:
                 new = _free(name, used)
             used.add(new)
             self.renamed[name] = new
-        _rename(self.root, self.renamed)
+        _rename(self._root, self.renamed)
         self._ids = None
 
 
@@ -166,34 +190,37 @@ class Reader:
         self.check_size(data)
         root = read_xml(data)
         self._check_root(resource, root)
-        if b"<!--" in data:
+        if b"!" in data:
             etree.strip_tags(root, etree.Comment)  # what they say obeys no rule
         spheres = list(_spheres(root)) if b"sphere" in data else []
         if not schema().validate(root) and not mended(root):
             raise _malformed(_fault())
-        found = Document(root, data, received, self._key(replaced), spheres)
-        _stamp_tuples(found, replaced)
+        stamps = _stamps(root, received, replaced)
+        found = Document(root, data, received, self._key(replaced), spheres, stamps)
         _name_apart(found, others, replaced)
         return found
 
     def remember(
-        self, found: Document, key: int, stamps: Mapping[str, str], renamed: Mapping[str, str]
+        self,
+        found: Document,
+        key: int,
+        stamps: Mapping[str, float | None],
+        renamed: Mapping[str, str],
     ) -> None:
         """Let a document that was read again be what it was, in the same place."""
-        for element in found.root.iterchildren(TUPLE):
-            name = element.get("id", "")
-            if name in found.stamps and name in stamps:
-                found.stamps[name] = found.stamps[name][0], stamps[name]
-                element[-1].text = stamps[name]
+        for name, (says, time) in found.stamps.items():
+            found.stamps[name] = says, stamps.get(name) or time
         if renamed:
             found.rename(renamed, frozenset())
         found.key, self._keys = key, max(key, self._keys)
 
     def check_size(self, data: bytes) -> None:
         """Raise `SipError` 413 for a body that is too large to be looked at."""
-        elements = data.count(b"<") - data.count(b"</")
-        if len(data) > self._most_bytes or elements > self._most_elements:
-            raise SipError(413)
+        tags, most = data.count(b"<"), self._most_elements
+        if len(data) > self._most_bytes:
+            raise SipError(413, limit="document")
+        if tags > most and tags - data.count(b"</") > most:
+            raise SipError(413, limit="elements")
 
     def _check_root(self, resource: bytes, root: etree._Element) -> None:
         if root.tag != PRESENCE:
@@ -252,21 +279,29 @@ def _contact(element: etree._Element) -> list[Uri | None]:
         return []
 
 
-def _stamp_tuples(found: Document, replaced: Document | None) -> None:
-    for element in found.root.iterchildren(TUPLE):
+def _unstamped(root: etree._Element) -> list[etree._Element]:
+    """Return the tuples without a timestamp; raises `SipError` 400 for one that says nothing."""
+    found = []
+    for element in root.iterchildren(TUPLE):
         if not len(element[0]):
             raise _malformed("a <status> is empty")  # RFC 3863 §4.1.3
         if element[-1].tag != TIMESTAMP:
-            _stamp(element, found, replaced)
+            found.append(element)
+    return found
 
 
-def _stamp(element: etree._Element, found: Document, replaced: Document | None) -> None:
-    """Give a tuple that has none the time of its last change (RFC 3863 §4.1.7)."""
-    name, says = element.get("id", ""), hash(etree.tostring(element, with_tail=False))
-    known = replaced.stamps.get(name) if replaced is not None else None
-    time = known[1] if known and known[0] == says else write_time(found.received)
-    found.stamps[name] = says, time
-    etree.SubElement(element, TIMESTAMP).text = time
+def _stamps(root: etree._Element, received: float, replaced: Document | None) -> dict[str, _Stamp]:
+    """Return since when each tuple that does not say so is what it is (RFC 3863 §4.1.7)."""
+    known = {} if replaced is None else replaced.stamps
+    stamps = {}
+    for element in _unstamped(root):
+        says = hash(etree.tostring(element, with_tail=False))
+        name = element.get("id", "")
+        before = known.get(name)
+        if before is None or before[0] != says:
+            before = says, received
+        stamps[name] = before
+    return stamps
 
 
 def _spheres(root: etree._Element) -> Iterable[Sphere]:

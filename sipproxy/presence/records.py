@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from sipproxy.presence.pidf import Document, Reader
+from sipproxy.presence.times import read_time, write_time
 
 
 class _Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -27,7 +28,7 @@ def kept_document(document: Document, body: bytes) -> Any:
         document.received,
         document.key,
         document.renamed,
-        {name: time for name, (_, time) in document.stamps.items()},
+        {name: write_time(time) for name, (_, time) in document.stamps.items()},
     )
 
 
@@ -41,5 +42,6 @@ def restored_document(reader: Reader, resource: bytes, body: bytes, kept: Any) -
         raise ValueError("a time that is none")
     data = body if one.data is None else one.data
     found = reader.read(resource, data, one.received)
-    reader.remember(found, one.key, one.stamps, one.renamed)
+    stamps = {name: read_time(text) for name, text in one.stamps.items()}
+    reader.remember(found, one.key, stamps, one.renamed)
     return found

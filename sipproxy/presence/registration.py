@@ -118,7 +118,7 @@ class Services:
         if not bindings and aor not in self._known:
             return []
         groups = _by_device(bindings)
-        since = {one[0]: one[2] for one in self._note(aor, groups)}
+        since = {device: since for device, _, _, since in self._note(aor, groups)}
         identity = self._host.identity
         return [
             Service(self.name(aor, device), aor, group, since[device], identity)
@@ -136,23 +136,24 @@ class Services:
 
     def _note(self, aor: bytes, groups: dict[bytes, list[Binding]]) -> tuple[_Known, ...]:
         """Note since when each device shows what it shows."""
-        before = {one[0]: one for one in self._known.get(aor, ())}
-        noted = tuple(
-            self._since(before.get(device), (device, _shown(group)))
-            for device, group in groups.items()
-        )
+        before = self._known.get(aor, ())
+        noted = tuple([self._since(before, *one) for one in groups.items()])
         if noted:
             self._known[aor] = noted
         else:
             self._known.pop(aor, None)
         return noted
 
-    def _since(self, known: _Known | None, now: tuple[bytes, _Shown]) -> _Known:
-        return known if known is not None and known[:2] == now else (*now, self._wall())
+    def _since(self, before: Sequence[_Known], device: bytes, group: Sequence[Binding]) -> _Known:
+        shown = (device, _first(group).params, _preference(group))
+        for known in before:
+            if known[:3] == shown:
+                return known
+        return (*shown, self._wall())
 
 
-_Shown = tuple[bytes, float]  # its Contact's parameters, and how much it is preferred
-_Known = tuple[bytes, _Shown, float]  # the device, what it shows, and since when
+# A device, its Contact's parameters, how much it is preferred, and since when it shows these.
+_Known = tuple[bytes, bytes, float, float]
 
 
 def _by_device(bindings: Sequence[Binding]) -> dict[bytes, list[Binding]]:
@@ -166,12 +167,10 @@ def _by_device(bindings: Sequence[Binding]) -> dict[bytes, list[Binding]]:
 
 def _first(group: Sequence[Binding]) -> Binding:
     """Return the binding that speaks for a device, whichever of its flows was refreshed last."""
+    if len(group) == 1:
+        return group[0]
     return min(group, key=lambda b: (b.instance.reg_id if b.instance else 0, b.contact.raw_uri))
 
 
 def _preference(group: Sequence[Binding]) -> float:
     return max(binding.q for binding in group)
-
-
-def _shown(group: Sequence[Binding]) -> _Shown:
-    return _first(group).params, _preference(group)

@@ -49,23 +49,38 @@ class Rule:
         return min((at for at in changes if at is not None), default=float("inf"))
 
 
-def read_rules(data: bytes, document: str = "") -> list[Rule]:
+def read_rules(data: bytes, document: str = "", most: int | None = None) -> list[Rule]:
     """Read an authorization document; raises ValueError with one line that says what is wrong.
 
     It has to be valid by the schemas of RFC 4745 §13 and RFC 5025 §7, and say nothing that §3 of
-    the latter does not allow.
+    the latter does not allow. ``most`` is how much it may say: its rules, all that stands in their
+    conditions, and the characters of names there that are not ASCII, each of which takes as long to
+    read as a rule.
     """
     try:
         root = read_xml(data)
     except SipError as error:
         raise ValueError(error.reason) from None
     etree.strip_tags(root, etree.Comment)
+    if most is not None and (count := _weight(root)) > most:
+        told = f"{count} rules, conditions and names in them, and {most} are allowed"
+        raise ValueError(f"it has {told} by [presence] rules")
     schema = _schema()
     if not schema.validate(root):
         faults: Any = schema.error_log
         fault = faults[0]
         raise ValueError(f"line {fault.line}: {_readable(fault.message)}")
     return [_rule(element, document) for element in root]
+
+
+def _weight(root: etree._Element) -> int:
+    conditions = [part for rule in root for part in rule.iterfind(f"{POLICY}conditions//*")]
+    names = (name for part in conditions for name in part.attrib.values())
+    return (
+        len(root)
+        + len(conditions)
+        + sum(len(name) for name in names if not name.isascii() or "%" in name)
+    )
 
 
 def _rule(element: etree._Element, document: str) -> Rule:

@@ -16,4 +16,5 @@ class Presence(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     registrations: bool = True  # a registered device is shown as open (RFC 3856 §7.2)
     document: int = 65536  # bytes of one published document; beyond: 413
     elements: int = 1000  # in one published document; beyond: 413
+    rules: int = 1000  # rules, conditions and names in one document of them; beyond: refused
     filter_parts: int = 40  # includes, excludes, conditions of a watcher's filters; beyond: 488

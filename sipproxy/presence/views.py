@@ -71,6 +71,12 @@ class Excerpt:
         """What tells it apart from what was seen before."""
         return self.body.tag
 
+    def rest(self) -> None:
+        """Keep the whole body alone."""
+        self._compact = None
+        self._templates.clear()
+        self._parts.clear()
+
     def part(self, base: Shown | None, version: int) -> Body:
         """Return what makes it of what a watcher has seen, or all of it where there is no base."""
         key = b"" if base is None else base.tag, version
@@ -116,7 +122,7 @@ def _bare(root: etree._Element) -> etree._Element:
 class Showing:
     """A document for all who may see the same; each form of it is made once.
 
-    It is there for one turn: watchers remember what they were `Shown`, and nothing else.
+    Watchers remember what they were `Shown`, and nothing else.
     """
 
     def __init__(self, root: etree._Element) -> None:
@@ -129,6 +135,16 @@ class Showing:
     def tag(self) -> bytes:
         """What tells it apart from what others may see, or may see later."""
         return self._shown.tag
+
+    def rest(self) -> int:
+        """Keep what those are told who ask for no part of it; return how many bytes that is."""
+        whole = self._excerpts.get(None)
+        self._excerpts.clear()
+        self._triggered.clear()
+        if whole is not None:
+            whole.rest()
+            self._excerpts[None] = whole
+        return len(self._shown.data)
 
     def tell(self, subscription: ISubscription, is_full: bool) -> Body | None:
         """Return what a watcher is to be sent, None for nothing, and have it remembered.

@@ -57,7 +57,10 @@ class Core:
         self.location: ILocation
         self.credentials: ICredentialStore
         self.response_filters: list[IResponseFilter] = []
+        # What is answered for a GRUU that no binding has.
+        self.astray: Callable[[Request], SipError] = lambda request: SipError(404)
         self.answers: Counter[tuple[bytes, int]] = Counter()  # sent, by method and class
+        self.limited: Counter[str] = Counter()  # refused, by the limit that was met
         self.log = Logger(namespace="sipproxy.proxy")
 
     def deadline(self) -> int:
@@ -82,6 +85,8 @@ class Core:
 
     def refuse(self, request: Request, server: ServerTransaction, error: SipError) -> None:
         """Answer a request with what an error says."""
+        if error.limit:
+            self.limited[error.limit] += 1
         response = error_response(request, error, self.layer.tag(request))
         refusal = self._filtered(request, server, response)
         if refusal is not None:
@@ -96,21 +101,36 @@ class Core:
     def _filtered(
         self, request: Request, server: ServerTransaction, response: Response
     ) -> Response | None:
-        """Return a response as the filters leave it.
-
-        Where one of them fails nobody knows what it was to hide: 500 goes in its place, and in that
-        of a provisional one nothing.
-        """
-        try:
-            for looks in self.response_filters:
-                looks.response(response, request)
-        except Exception:
-            self.log.failure("a bug, met by {message}", message=shown(response.encode()))
-            if response.status < 200:
+        """Return a response as the filters leave it, and count it."""
+        if self.response_filters:
+            looked_at = self._looked_at(request, response)
+            if looked_at is None:
                 return None
-            response = make_response(request, 500, self.layer.tag(request))
+            response = looked_at
         method = request.method
         self.answers[method if method in METHODS else b"other", response.status // 100] += 1
         if server.path.reliable and b"content-length" not in response.names:
             response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14
+        return response
+
+    def _looked_at(self, request: Request, response: Response) -> Response | None:
+        """Have the filters look at a response.
+
+        Where one of them fails nobody knows what it was to hide: 500 goes in its place, and in that
+        of a provisional one nothing. A 2xx to INVITE has to go upstream all the same (RFC 3261
+        §16.7 step 5): whoever sent it is in a call, and would be alone in it. It goes as it was
+        before that filter.
+        """
+        is_call = request.method == b"INVITE" and 200 <= response.status < 300
+        for looks in self.response_filters:
+            before = response.copy() if is_call else response
+            try:
+                looks.response(response, request)
+            except Exception:
+                self.log.failure("a bug, met by {message}", message=shown(response.encode()))
+                if response.status < 200:
+                    return None
+                if not is_call:
+                    return make_response(request, 500, self.layer.tag(request))
+                response = before
         return response

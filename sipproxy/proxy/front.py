@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
@@ -107,6 +107,8 @@ class Front:
             for method in handler.methods:
                 self._handlers.setdefault(method, []).append(handler)
         methods = self._handlers.keys()
+        # Whether a request is for a Contact of the server's own.
+        self.is_own: Callable[[Request], bool] = lambda request: False
         self.allow_events = b""  # what we notify of (RFC 6665 §4.4.4)
         self.allow = b", ".join(sorted(methods | METHODS))  # all of them reach our users
 
@@ -196,6 +198,8 @@ class Front:
 
     def _filtered(self, visit: Visit) -> Any:
         """Ask the filters that are left, then hand the request to who serves it."""
+        if not self._filters:
+            return self._dispatch(visit)
         for one in visit.filters(self._filters):
             result = one.request(visit.request, visit.sender)
             if is_deferred(result):
@@ -261,7 +265,8 @@ class Front:
         """Tell whether this is OPTIONS to the server itself (§11), or ends here (§16.3 step 3)."""
         if request.method != b"OPTIONS" or not self._core.identity.is_us(request.uri):
             return False
-        is_for_us = request.uri.user is None and b"route" not in request.names
+        is_for_us = request.uri.user is None or self.is_own(request)
+        is_for_us = is_for_us and b"route" not in request.names
         return is_for_us or request.max_forwards == 0
 
     def _answer_ping(self, request: Request, transaction: ServerTransaction) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.python.failure import Failure
@@ -10,6 +11,7 @@ from twisted.python.failure import Failure
 from sipproxy.interfaces import IRouter, Sender, Target, is_deferred
 from sipproxy.proxy.branch import NOBODY, Branch, prepared
 from sipproxy.proxy.core import Core
+from sipproxy.proxy.flows import Flows
 from sipproxy.proxy.instances import first_of_each
 from sipproxy.proxy.loops import new_branch, shares
 from sipproxy.sip.errors import SipError
@@ -17,6 +19,8 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.response import error_response
 
 if TYPE_CHECKING:
+    from sipproxy.proxy.branch import BranchUser
+    from sipproxy.sip.uri import Uri
     from sipproxy.transaction.client import ClientTransaction
     from sipproxy.transaction.parties import ClientUser
 
@@ -38,8 +42,11 @@ class Errand:
         """Whether it is cancelled, as only an INVITE can be."""
         return False
 
-    def leaving(self, copies: Sequence[Request]) -> None:
-        """The request is about to leave as these copies."""
+    def leaving(self, copies: Sequence[Request], may_change: bool) -> None:
+        """The request is about to leave as these copies.
+
+        ``may_change``: where one of them fails, another may be sent in its place.
+        """
 
     def sent(self, client: ClientTransaction) -> None:
         """The branch has its transaction."""
@@ -124,10 +131,22 @@ class Origin:
             prepared(request, target, width, settings.max_forwards)
             for target, width in zip(targets, widths, strict=True)
         ]
-        errand.leaving([copy for copy, _ in ways])
-        for target, (copy, hop) in zip(targets, ways, strict=True):
-            branch = new_branch(self._core.random(8))
-            Branch(self._core, copy, branch, errand, None).send(target.flow, hop)
+        errand.leaving([copy for copy, _ in ways], any(target.others for target in targets))
+        for target, (copy, hop), width in zip(targets, ways, widths, strict=True):
+            user: BranchUser = errand
+            if target.others:  # RFC 5626 §5.3, §7: where one flow of a device fails, the next
+                again = partial(self._again, request, width)
+                is_invite = request.method == b"INVITE"
+                user = Flows(self._core, errand, target.others, again, is_invite).first
+            self._leave(target, copy, hop, user)
+
+    def _again(self, request: Request, width: int, target: Target, user: BranchUser) -> None:
+        copy, hop = prepared(request, target, width, self._core.settings.max_forwards)
+        self._leave(target, copy, hop, user)
+
+    def _leave(self, target: Target, copy: Request, hop: Uri | None, user: BranchUser) -> None:
+        branch = new_branch(self._core.random(8))
+        Branch(self._core, copy, branch, user, None).send(target.flow, hop)
 
     def _lost(self, failure: Failure, errand: Errand) -> None:
         if isinstance(failure.value, SipError):

@@ -43,7 +43,7 @@ class LocationRouter:
         if is_gruu:
             meant = self._core.gruus.bound(uri, domain, bindings)
             if meant is None:
-                raise SipError(404)  # RFC 5627 §6.1
+                raise self._core.astray(request)  # RFC 5627 §6.1
             bindings = meant
         found: Found = []
         is_sips = uri.scheme == b"sips"

@@ -90,7 +90,7 @@ class RegPackage:
         return Verdict(ALLOW, OTHER) if is_listed else _BLOCKED
 
     def terms(self, request: Request, resource: bytes, earlier: Any) -> Any:
-        """Take no filters (§4.3 leaves them to others)."""
+        """Take no filters: §4.3 leaves them to others, RFC 4660 §5.2 has them refused."""
         refuse_body(request)
 
     def check(

@@ -121,6 +121,20 @@ class Binding:
         """Tell whether this is the binding of a contact (RFC 3261 §19.1.4)."""
         return self.contact.raw_uri == contact.raw_uri or equivalent(self.contact.uri, contact.uri)
 
+    def is_written_as(self, contact: NameAddr) -> bool:
+        """Tell whether its contact has the octets of another."""
+        own = self.contact
+        return (
+            own.raw_uri == contact.raw_uri
+            and own.raw_params == contact.raw_params
+            and own.display == contact.display
+        )
+
+    @property
+    def written(self) -> tuple[NameAddr, bytes, float]:
+        """The contact, and what it says."""
+        return self.contact, self.params, self.q
+
     def contact_value(self, now: float) -> bytes:
         """Return the Contact value of a 200: as registered, with the time that is left."""
         left = max(0, round(self.expires_at - now))
@@ -135,6 +149,7 @@ class Binding:
             "q": self.q,
             "path": [value.decode("utf-8", "replace") for value in self.path],
             "instance": self.instance and self.instance.urn.decode("utf-8", "replace"),
+            "reg_id": self.instance and self.instance.reg_id or None,
             "flow": None
             if self.flow is None
             else f"{self.flow.via_transport.decode()} {self.flow.host.decode()}:{self.flow.port}",

@@ -55,10 +55,10 @@ class Instance:
         self.revives_before = revives_before
         self.first_cseq = first_cseq
 
-    def beginning(self, other: Instance) -> Instance:
-        """Return this with its temporary GRUUs beginning where another's do."""
-        shared = (other.since, other.revives_before, other.first_cseq)
-        return Instance(self.urn, self.reg_id, self.made, *shared)
+    @property
+    def beginning(self) -> tuple[int, int, int]:
+        """Where its temporary GRUUs begin, as its bindings share it: the last three arguments."""
+        return self.since, self.revives_before, self.first_cseq
 
 
 class _Seal:
@@ -164,14 +164,13 @@ class Gruus:
         lost with the process before may have lasted, in seconds.
         """
         own = [b for b in bindings if b.instance and b.instance.urn == urn]
-        made = self.stamp(max((b.instance.made for b in own if b.instance), default=0))
+        known = newest(own).instance if own else None
+        made = self.stamp(known.made if known else 0)
         same = [b for b in own if not reg_id or b.instance.reg_id == reg_id]  # type: ignore[union-attr]
         if same and newest(same).call_id != call_id:
             return Instance(urn, reg_id, made, made, 0, cseq)
-        if own:
-            known = newest(own).instance
-            assert known is not None
-            return Instance(urn, reg_id, made, made).beginning(known)
+        if known:
+            return Instance(urn, reg_id, made, *known.beginning)
         revives = made - self.started < grace * 1000
         if revives:
             return Instance(urn, reg_id, made, made, self.started)
@@ -180,6 +179,8 @@ class Gruus:
 
 def newest(bindings: Sequence[Binding]) -> Binding:
     """Return the binding of an instance that was refreshed last."""
+    if len(bindings) == 1:
+        return bindings[0]
     return max(bindings, key=lambda b: b.instance.made if b.instance else 0)
 
 

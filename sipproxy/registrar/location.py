@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -18,8 +18,12 @@ from sipproxy.interfaces import (
     ILocation,
 )
 from sipproxy.interfaces.ledger import Ledger
+from sipproxy.interfaces.turns import Turns
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.records import KIND, Flows, kept_record, recalled
+
+if TYPE_CHECKING:
+    from sipproxy.transaction.parties import Flow
 
 SLICE, PAUSE = 100, 0.1  # users who have lost bindings with a restart, and seconds between slices
 
@@ -31,6 +35,7 @@ class _Record:
     """
 
     __slots__ = ("aor", "bindings", "booked", "due", "lost", "table")
+    holds = "bindings"  # of the flow that it watches
 
     def __init__(self, table: LocationTable, aor: bytes) -> None:
         self.table = table
@@ -56,13 +61,15 @@ class LocationTable(Service):
     `commit` leaves it out; whoever watches is told of each change, and whoever listens why. The
     host's store has what the table has; where a change is to be safe before it counts, it is there
     first. What is there when the table starts counts as if the server had never stopped, but for
-    connections, which have ended.
+    connections, which have ended. ``count`` is how many bindings there are.
     """
 
     def __init__(self, host: IHost, flows: Flows) -> None:
+        self.turns = Turns()
         self._host = host
         self._flows = flows
         self._records: dict[bytes, _Record] = {}
+        self.count = 0
         self._ledger = Ledger(host.store, KIND, self._current)
         self._watchers: list[Callable[[bytes], None]] = []
         self._listeners: list[Callable[[bytes, Binding, Ending], None]] = []
@@ -129,6 +136,7 @@ class LocationTable(Service):
     def _replace(self, record: _Record, bindings: Sequence[Binding], ending: Ending) -> None:
         ended = self._ended(record, bindings, ending) if self._listeners else ()
         before, record.bindings = record.bindings, _ordered(bindings)
+        self.count += len(record.bindings) - len(before)
         record.lost = ()
         _rely(record, before)
         if record.bindings:
@@ -146,9 +154,12 @@ class LocationTable(Service):
         self, record: _Record, after: Sequence[Binding], ending: Ending
     ) -> list[tuple[Binding, Ending]]:
         """Return those whose contacts are bound no more, and why."""
-        now, lives = self._host.now(), {id(binding.life) for binding in after}
+        lives = {id(binding.life) for binding in after}
         gone = [(binding, ending) for binding in record.bindings if id(binding.life) not in lives]
         gone += [(binding, DEACTIVATED) for binding in record.lost]
+        if not gone:
+            return gone
+        now = self._host.now()
         return [(b, EXPIRED if b.expires_at <= now else why) for b, why in gone]
 
     def _sleep(self, record: _Record) -> None:
@@ -186,6 +197,7 @@ class LocationTable(Service):
         standing, lost = recalled(value, self._host.store, self._flows)
         record.bindings = _ordered([b for b in standing if b.expires_at > now])
         record.lost = [*lost, *(b for b in standing if b.expires_at <= now)]
+        self.count += len(record.bindings)
         _rely(record, ())
 
     def _sleep_first(self, record: _Record, pause: float) -> None:
@@ -197,14 +209,19 @@ class LocationTable(Service):
 
 
 def _ordered(bindings: Sequence[Binding]) -> tuple[Binding, ...]:
+    if len(bindings) < 2:
+        return tuple(bindings)
     return tuple(sorted(bindings, key=lambda binding: -binding.q))
 
 
 def _rely(record: _Record, before: Sequence[Binding]) -> None:
     """Hear of the ends of the flows that the bindings have, and of no others."""
-    old = {b.watched for b in before} - {None}
-    new = {b.watched for b in record.bindings} - {None}
+    old, new = _watched(before), _watched(record.bindings)
     for flow in old - new:
-        flow.unwatch(record.flow_closed)  # type: ignore[union-attr]
+        flow.unwatch(record.flow_closed)
     for flow in new - old:
-        flow.watch(record.flow_closed)  # type: ignore[union-attr]
+        flow.watch(record.flow_closed)
+
+
+def _watched(bindings: Sequence[Binding]) -> set[Flow]:
+    return {flow for binding in bindings if (flow := binding.watched) is not None}

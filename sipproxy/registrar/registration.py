@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sipproxy.registrar.binding import REFRESHED, REGISTERED, Binding, Life
+from sipproxy.registrar.gruu import Instance
 from sipproxy.registrar.options import RegistrarOptions
 from sipproxy.registrar.outbound import GRACE, effective_reg_id, is_by_flow, is_direct
 from sipproxy.sip.errors import SipError
@@ -18,7 +19,7 @@ from sipproxy.sip.options import supports
 
 if TYPE_CHECKING:
     from sipproxy.interfaces import IHost
-    from sipproxy.registrar.gruu import Gruus, Instance
+    from sipproxy.registrar.gruu import Gruus
     from sipproxy.transaction.parties import Flow
 
 _HOUR = 3600
@@ -31,16 +32,20 @@ _OURS = frozenset((b"expires", b"pub-gruu", b"temp-gruu"))
 class Asked:
     """A contact that a REGISTER names, for how many seconds, and the instance that it is of.
 
-    ``reg_id`` is 0 where it registers no flow of its own (RFC 5626 §4.2).
+    ``reg_id`` is 0 where it registers no flow of its own (RFC 5626 §4.2). ``read`` is a binding
+    whose contact is written the same, so that what was read then holds.
     """
 
-    __slots__ = ("contact", "duration", "reg_id", "urn")
+    __slots__ = ("contact", "duration", "read", "reg_id", "urn")
 
-    def __init__(self, contact: NameAddr, duration: int, urn: bytes, reg_id: int) -> None:
+    def __init__(
+        self, contact: NameAddr, duration: int, urn: bytes, reg_id: int, read: Binding | None
+    ) -> None:
         self.contact = contact
         self.duration = duration
         self.urn = urn
         self.reg_id = reg_id
+        self.read = read
 
     def means(self, binding: Binding) -> bool:
         """Tell whether this is a refresh, or the end, of a binding.
@@ -74,11 +79,11 @@ class Registration:
         if b"*" in raw:
             return self._all_removed(raw, current)
         if len(raw) > _REPEATED * self._options.max_bindings + len(current):
-            raise SipError(403, "Too Many Bindings")
+            raise SipError(403, "Too Many Bindings", limit="max_bindings")
         path = self._path()
         bindings = list(current)
         fresh: list[Binding] = []
-        for asked in self._all_asked(raw):
+        for asked in self._all_asked(raw, current):
             self._refuse_circle(host, asked)
             instance = self._instance(gruus, asked, bindings)
             known = next((b for b in bindings if asked.means(b)), None)
@@ -92,7 +97,7 @@ class Registration:
                 fresh.append(self._bind(host, asked, path, instance, *life))
                 bindings.append(fresh[-1])
         if len(bindings) > max(self._options.max_bindings, len(current)):
-            raise SipError(403, "Too Many Bindings")
+            raise SipError(403, "Too Many Bindings", limit="max_bindings")
         return bindings
 
     def _all_removed(self, raw: list[bytes], current: Sequence[Binding]) -> list[Binding]:
@@ -104,23 +109,28 @@ class Registration:
             _check_order(self._request, binding)
         return []
 
-    def _all_asked(self, raw: list[bytes]) -> list[Asked]:
+    def _all_asked(self, raw: list[bytes], current: Sequence[Binding]) -> list[Asked]:
         """Read the contacts; 400 where one that registers its flow is not alone (RFC 5626 §6)."""
-        every = [self._asked(value) for value in raw]
+        every = [self._asked(value, current) for value in raw]
         kept = [asked for asked in every if asked.duration]
         if len(kept) > 1 and any(asked.reg_id for asked in kept):
             raise SipError(400, "Another Contact Beside A reg-id")
         self.is_outbound = any(asked.reg_id for asked in every)
         return every
 
-    def _asked(self, value: bytes) -> Asked:
+    def _asked(self, value: bytes, current: Sequence[Binding]) -> Asked:
         if len(value) > self._options.max_contact:
             raise malformed("Contact: it is too long")
-        contact = parse_contact(value)
+        contact = parse_name_addr(value)
+        read = next((b for b in current if b.is_written_as(contact)), None)
+        if read is None:
+            _check_contact(contact)
+            urn = instance_of(contact)
+        else:
+            urn = read.instance.urn if read.instance else b""
         self._check_sips(contact)
-        urn = instance_of(contact)
         reg_id = effective_reg_id(self._request, contact, urn)
-        return Asked(contact, self._duration(contact), urn, reg_id)
+        return Asked(contact, self._duration(contact), urn, reg_id, read)
 
     def _check_sips(self, contact: NameAddr) -> None:
         """RFC 5630 §5.2: a sips contact is bound where Request-URI and Path are sips, else 400."""
@@ -160,6 +170,8 @@ class Registration:
 
     def _path(self) -> tuple[bytes, ...]:
         """RFC 3327 §5.3: the vector is kept with the bindings; §4: its URIs are loose routers."""
+        if b"path" not in self._request.names:
+            return ()
         addresses = self._request.addresses(b"path")
         if len(addresses) > self._options.max_path:
             raise malformed("Path")
@@ -176,11 +188,12 @@ class Registration:
         life: Life,
         event: bytes,
     ) -> Binding:
-        contact, request = asked.contact, self._request
+        request, read = self._request, asked.read
+        contact, params, q = _kept(asked.contact) if read is None else read.written
         return Binding(
             contact=contact,
-            params=_kept_params(contact),
-            q=parse_qvalue(contact.params.get(b"q")),
+            params=params,
+            q=q,
             expires_at=host.now() + asked.duration,
             call_id=request.call_id,
             cseq=request.cseq.number,
@@ -214,11 +227,17 @@ class Registration:
         return is_by_flow(self._request, uri, flow, host.identity)
 
 
-def parse_contact(value: bytes) -> NameAddr:
-    """Parse a Contact value of a REGISTER whole, so that nothing fails later; raises 400."""
-    contact = parse_name_addr(value)
+def _check_contact(contact: NameAddr) -> None:
+    """Read a Contact of a REGISTER whole, so that nothing fails later; raises `SipError` 400."""
     _ = contact.uri, parse_qvalue(contact.params.get(b"q")), features_of(contact.params)
-    return contact
+
+
+def _kept(contact: NameAddr) -> tuple[NameAddr, bytes, float]:
+    """Return what a binding keeps of a contact: it, its parameters but for ours, and its q."""
+    params, q = contact.params, parse_qvalue(contact.params.get(b"q"))
+    is_ours = not _OURS.isdisjoint(params)
+    contact.spare()
+    return contact, _but_ours(contact.raw_params) if is_ours else contact.raw_params.strip(), q
 
 
 def _life(
@@ -233,9 +252,9 @@ def _life(
     return known.life, known.event if known in fresh else REFRESHED
 
 
-def _kept_params(contact: NameAddr) -> bytes:
-    """Return the contact's parameters as written, but for the ones that we give."""
-    pieces = split_quoted(contact.raw_params, b";")[1:]
+def _but_ours(params: bytes) -> bytes:
+    """Return a contact's parameters as written, but for the ones that we give."""
+    pieces = split_quoted(params, b";")[1:]
     kept = [p for p in pieces if p.partition(b"=")[0].strip().lower() not in _OURS]
     return b"".join(b";" + piece for piece in kept)
 
@@ -253,4 +272,4 @@ def _aligned(binding: Binding, instance: Instance | None) -> Binding:
         return binding
     if (known.since, known.revives_before) == (instance.since, instance.revives_before):
         return binding
-    return binding.of(known.beginning(instance))
+    return binding.of(Instance(known.urn, known.reg_id, known.made, *instance.beginning))

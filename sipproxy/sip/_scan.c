@@ -172,7 +172,8 @@ static int put(PyObject *params, Text name, Text value, int has_value)
     return is_put;
 }
 
-/* *( ";" token [ "=" value ] ) up to `end`, without spaces, quotes and brackets; 0 if it is not. */
+/* *( ";" token [ "=" value ] ) up to `end`, without spaces, brackets and escapes, but for what is
+   quoted; 0 if it is not. */
 static int header_params(const char *at, const char *end, PyObject *params)
 {
     while (at < end) {
@@ -185,9 +186,15 @@ static int header_params(const char *at, const char *end, PyObject *params)
         has_value = at < end && *at == '=';
         if (has_value) {
             value.at = ++at;
-            while (at < end && is(*at, VALUE) && *at != '=' && *at != '[' && *at != ']') at++;
-            if (at == value.at) return 0;
-            if (at < end && *at == '=') at = run_of(at + 1, end, VALUE);
+            if (at < end && *at == '"') {
+                for (at++; at < end && *at != '"' && *at != '\\';) at++;
+                if (at == end || *at++ == '\\') return 0;
+            }
+            else {
+                while (at < end && is(*at, VALUE) && *at != '=' && *at != '[' && *at != ']') at++;
+                if (at == value.at) return 0;
+                if (at < end && *at == '=') at = run_of(at + 1, end, VALUE);
+            }
             value.size = at - value.at;
         }
         if (params && !put(params, name, value, has_value)) return 0;
@@ -409,6 +416,28 @@ static const char *take_head(Head *head, const char *at, const char *end)
     return at;
 }
 
+/* Read a head and go beyond it; return its one Content-Length, or -1. */
+static long long take_length(const char **at, const char *end)
+{
+    Text line = next_line(*at, end);
+    long long length = -1;
+    if (!line.size) return -1;
+    for (;;) {
+        *at += line.size + 2;
+        line = next_line(*at, end);
+        if (!line.size) break;
+        const char *colon = memchr(line.at, ':', (size_t)line.size);
+        if (!colon || run_of(line.at, colon, TOKEN) != colon) return -1;
+        Header *known = known_header((Text){line.at, colon - line.at});
+        if (!known || known->field != LENGTH) continue;
+        if (length >= 0) return -1;
+        length = number(stripped(colon + 1, line.at + line.size), 10);
+        if (length < 0) return -1;
+    }
+    *at += 2;
+    return line.at ? length : -1;
+}
+
 static PyObject *list_of_lines(const Head *head)
 {
     PyObject *list = PyList_New(head->count);
@@ -511,6 +540,28 @@ static PyObject *scan_message(PyObject *module, PyObject *const *arguments, Py_s
     }
     Py_DECREF(head.names);
     return or_none(found);
+}
+
+/* Where the message that begins at a place of a stream ends: perhaps beyond what is there. 0 where
+   its head is not whole, not ordinary or too long, or its body is too long. */
+static PyObject *scan_end(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    Py_ssize_t numbers[3] = {0};
+    if (count != 4 || !PyBytes_Check(arguments[0])) {
+        PyErr_SetString(PyExc_TypeError, "end(data: bytes, start: int, head: int, body: int)");
+        return NULL;
+    }
+    for (int i = 0; i < 3; i++) {
+        numbers[i] = PyLong_AsSsize_t(arguments[i + 1]);
+        if (numbers[i] == -1 && PyErr_Occurred()) return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(arguments[0]), start = numbers[0];
+    const char *data = PyBytes_AS_STRING(arguments[0]), *at = data + start;
+    if (start < 0 || start >= size) return PyLong_FromLong(0);
+    long long length = take_length(&at, data + size);
+    if (length < 0 || length > numbers[2] || at - data - start - 4 > numbers[1])
+        return PyLong_FromLong(0);
+    return PyLong_FromLongLong(at - data + length);
 }
 
 static PyObject *scan_uri(PyObject *module, PyObject *raw)
@@ -641,6 +692,7 @@ static PyObject *prepare(PyObject *module, PyObject *arguments)
 static PyMethodDef functions[] = {
     {"prepare", prepare, METH_VARARGS, "Take the tables and types that messages are made with."},
     {"message", (PyCFunction)(void (*)(void))scan_message, METH_FASTCALL, "Read a message."},
+    {"end", (PyCFunction)(void (*)(void))scan_end, METH_FASTCALL, "Find where a message ends."},
     {"uri", scan_uri, METH_O, "Read a URI."},
     {"address", scan_address, METH_O, "Read a value of From, To or Contact."},
     {"params", scan_params, METH_O, "Read the parameters of a header."},

@@ -11,7 +11,8 @@ class SipError(Exception):
     """A peer's request cannot be served; it becomes a response in one place.
 
     ``status`` is the SIP status code, ``reason`` its phrase, ``headers`` the (name, value) pairs
-    that the response carries beside the ones copied from the request.
+    that the response carries beside the ones copied from the request. ``limit`` is the key in the
+    configuration of which there was too much, where that is why.
     """
 
     def __init__(
@@ -19,8 +20,10 @@ class SipError(Exception):
         status: int,
         reason: str | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
+        limit: str = "",
     ) -> None:
         self.status = status
+        self.limit = limit
         self.reason = reason or reason_for(status)
         self.headers = tuple(headers)
         super().__init__(f"{status} {self.reason}")

@@ -8,6 +8,7 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import malformed, unfold
 from sipproxy.sip.message import Request, split_lines
 from sipproxy.sip.parser import BadMessage, salvage
+from sipproxy.sip.scanner import scan_end
 
 PING = b"\r\n\r\n"
 PONG = b"\r\n"
@@ -49,6 +50,10 @@ class Framer:
         frames: list[bytes | BadMessage] = []
         if self._broken:
             return frames
+        if not self._buffer:
+            data = self._cut(data, frames)
+            if not data:
+                return frames
         self._buffer += data
         try:
             while (frame := self._next()) is not None:
@@ -63,6 +68,14 @@ class Framer:
         """Take nothing more, and keep nothing of what has come."""
         self._broken = True
         self._buffer.clear()
+
+    def _cut(self, data: bytes, frames: list[bytes | BadMessage]) -> bytes:
+        """Cut ordinary messages that are whole out of what came, and return the rest."""
+        start, size = 0, len(data)
+        while 0 < (end := scan_end(data, start, self.max_head, self.max_body)) <= size:
+            frames.append(data[start:end])
+            start = end
+        return data[start:]
 
     def _next(self) -> bytes | None:
         buffer = self._buffer
@@ -97,11 +110,11 @@ class Framer:
         if end < 0:
             self._searched = max(0, len(buffer) - 3)
             if len(buffer) > self.max_head + 3:  # its end may be there but for an octet
-                raise self._bad(SipError(513), bytes(buffer))
+                raise self._bad(SipError(513, limit="head"), bytes(buffer))
             return 0
         head = bytes(buffer[:end])
         if end > self.max_head:
-            raise self._bad(SipError(513), head)
+            raise self._bad(SipError(513, limit="head"), head)
         try:
             length = self._body_length(head)
         except SipError as error:
@@ -116,7 +129,7 @@ class Framer:
         if not value.isdigit():
             raise malformed("Content-Length")
         if len(value) > 12 or int(value) > self.max_body:
-            raise SipError(413)
+            raise SipError(413, limit="body")
         return int(value)
 
     def _bad(self, error: SipError, head: bytes) -> BadMessage:

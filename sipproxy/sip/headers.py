@@ -117,6 +117,10 @@ class NameAddr:
             self._params = read_params(self.raw_params)
         return self._params
 
+    def spare(self) -> None:
+        """Forget the parameters but as they are written: for what is kept long and asked rarely."""
+        self._params = None
+
     @property
     def uri(self) -> Uri:
         """The URI, parsed at the first call; raises `SipError` 400."""

@@ -60,7 +60,9 @@ class Message:
     def value(self, name: bytes) -> bytes | None:
         """Return the first line's value of a header, unfolded, or None; names are lower-case."""
         value = find_field(self.names, self.lines, name)
-        return value if value is None or b"\n" not in value else unfold(value)
+        if value is None or value.find(b"\n") < 0:  # `in` costs thrice that, and this is hot
+            return value
+        return unfold(value)
 
     def first_value(self, name: bytes) -> bytes:
         """Return the first of a header's values; raises `SipError` 400 where there is none."""
@@ -295,6 +297,10 @@ class Response(Message):
 
     def __repr__(self) -> str:
         return f"<Response {self.status}>"
+
+    def copy(self) -> Response:
+        """Return a copy whose lines can be edited apart."""
+        return Response(self.status, self.reason, self.names[:], self.lines[:], self.body)
 
     @property
     def start(self) -> bytes:

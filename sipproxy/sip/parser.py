@@ -30,7 +30,7 @@ class BadMessage(SipError):
     """
 
     def __init__(self, error: SipError, salvage: Request | None) -> None:
-        SipError.__init__(self, error.status, error.reason, error.headers)
+        SipError.__init__(self, error.status, error.reason, error.headers, error.limit)
         self.salvage = salvage
 
 

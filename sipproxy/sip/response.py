@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import compress
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
@@ -26,8 +25,11 @@ def make_response(
     ``headers`` are (name, value) pairs; Content-Length is added.
     """
     copied = _COPIED_TRYING if status == 100 else _COPIED
-    chosen = [name in copied for name in request.names]
-    names, lines = list(compress(request.names, chosen)), list(compress(request.lines, chosen))
+    names, lines = [], []
+    for name, line in zip(request.names, request.lines, strict=True):
+        if name in copied:
+            names.append(name)
+            lines.append(line)
     if status > 100 and b"to" in names and not _has_tag(request):
         lines[names.index(b"to")] += b";tag=" + tag
     for name, value in headers:

@@ -1,8 +1,8 @@
 """The scanner: reads ordinary messages and URIs in one walk, in C where that was built.
 
-The functions that scan return None for whatever is not ordinary, and always where there is no C:
-then the parsers in Python have the word. They decide what is right, and what a mistake is answered
-with.
+The functions that scan return None (``scan_end`` 0) for whatever is not ordinary, and always where
+there is no C: then the parsers in Python have the word. They decide what is right, and what a
+mistake is answered with.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = [
     "prepare",
     "read_field",
     "scan_address",
+    "scan_end",
     "scan_message",
     "scan_params",
     "scan_uri",
@@ -35,6 +36,7 @@ def read_field(names: list[bytes], lines: list[bytes], name: bytes, /) -> bytes 
 
 try:
     from sipproxy.sip._scan import address as scan_address
+    from sipproxy.sip._scan import end as scan_end
     from sipproxy.sip._scan import field as find_field
     from sipproxy.sip._scan import message as scan_message
     from sipproxy.sip._scan import params as scan_params
@@ -48,6 +50,10 @@ except ImportError:
     def scan_message(data: bytes, fits: bool, /) -> Request | Response | None:
         """Find nothing ordinary."""
         return None
+
+    def scan_end(data: bytes, start: int, head: int, body: int, /) -> int:
+        """Find no end."""
+        return 0
 
     def scan_uri(raw: bytes, /) -> Uri | None:
         """Find nothing ordinary."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.sip.digest import ALGORITHMS, ha1
 from sipproxy.sip.grammar import unescape
 from sipproxy.sip.uri import canonical_host
-from sipproxy.store.schema import connect, create, transaction
+from sipproxy.store.schema import connect, create, snapshot, transaction
 
 _COLUMNS = {"MD5": 0, "SHA-256": 1, "SHA-512-256": 2}
+_LISTED = """
+    SELECT user, domain, md5 != x'', sha256 != x'', sha512_256 != x'' FROM accounts
+    WHERE ? IS NULL OR (user = ? AND domain = ?) ORDER BY domain, user
+"""
 Secrets = tuple[bytes, bytes, bytes]
 
 
@@ -94,11 +98,21 @@ class AccountTable:
 
     def rows(self) -> Iterator[tuple[bytes, Secrets]]:
         """Return every account's address-of-record with its secrets, in order."""
-        with transaction(self.path) as database:
+        with snapshot(self.path) as database:
             for user, domain, *secrets in database.execute(
                 "SELECT user, domain, md5, sha256, sha512_256 FROM accounts ORDER BY domain, user"
             ):
                 yield user + b"@" + domain, (secrets[0], secrets[1], secrets[2])
+
+    def listed(self, aor: str | None = None) -> Sequence[tuple[bytes, bytes, Sequence[str]]]:
+        """Return user, domain and algorithms of every account, or of one; never a secret."""
+        one = (None, None) if aor is None else split_aor(aor)
+        with snapshot(self.path) as database:
+            found = database.execute(_LISTED, (one[0], *one))
+            return [
+                (user, domain, [name for name in ALGORITHMS if has[_COLUMNS[name]]])
+                for user, domain, *has in found
+            ]
 
 
 @implementer(ICredentialStore, IReconfigurable)
@@ -117,9 +131,10 @@ class Accounts:
         """Go on: accounts are of any domain, and change by `reload` alone."""
         return lambda: None
 
-    def reload(self) -> None:
-        """Read the table again."""
-        self._secrets = dict(self._table.rows())
+    def reload(self) -> bool:
+        """Read the table again; tell whether any account is gone."""
+        before, self._secrets = self._secrets, dict(self._table.rows())
+        return not before.keys() <= self._secrets.keys()
 
     def known(self, aor: bytes) -> bool:
         """Tell whether there is such a user."""

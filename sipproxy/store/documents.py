@@ -13,11 +13,14 @@ from sipproxy.interfaces import IDocuments, IHost
 from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.presence.authorization import KIND as RULES
 from sipproxy.presence.rules import read_rules
+from sipproxy.presence.settings import Presence
 from sipproxy.store.options import DocumentsOptions
-from sipproxy.store.schema import connect, create, transaction
+from sipproxy.store.schema import connect, create, snapshot, transaction
 
 # The kinds that there are, and what raises ValueError for a document that is none of its kind.
-KINDS: dict[str, Callable[[bytes], object]] = {RULES: read_rules}
+KINDS: dict[str, Callable[[bytes, Presence], object]] = {
+    RULES: lambda data, presence: read_rules(data, most=presence.rules)
+}
 _name = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._~!$&'()*+,;=:@%-]{1,100}", re.A).fullmatch
 
 Kept = dict[str, dict[str, bytes]]  # by kind and name
@@ -34,9 +37,12 @@ class DocumentTable:
     Raises OSError or `DatabaseError` where the file cannot be used.
     """
 
-    def __init__(self, directory: Path, options: DocumentsOptions) -> None:
+    def __init__(
+        self, directory: Path, options: DocumentsOptions, presence: Presence | None = None
+    ) -> None:
         self.path = create(directory)
         self.options = options
+        self.presence = presence or Presence()
         connect(self.path).close()
 
     def put(self, aor: bytes, kind: str, name: str, data: bytes) -> None:
@@ -62,7 +68,7 @@ class DocumentTable:
             limit = f"{self.options.max_size} are allowed by [plugin.documents] max_size"
             raise DocumentError(f"it has {len(data)} bytes, and {limit}")
         try:
-            KINDS[kind](data)
+            KINDS[kind](data, self.presence)
         except ValueError as error:
             raise DocumentError(str(error)) from None
 
@@ -82,7 +88,7 @@ class DocumentTable:
     def rows(self, aor: bytes | None = None) -> Iterator[tuple[bytes, str, str, bytes]]:
         """Return address-of-record, kind, name and document of all, or of one user, in order."""
         asked = "" if aor is None else "WHERE aor = ?"
-        with transaction(self.path) as database:
+        with snapshot(self.path) as database:
             yield from database.execute(
                 f"SELECT aor, kind, name, data FROM documents {asked} ORDER BY aor, kind, name",
                 () if aor is None else (aor,),
@@ -107,7 +113,7 @@ class Documents:
         """Have other limits; what is there already stays."""
 
         def switch() -> None:
-            self._table.options = options
+            self._table.options, self._table.presence = options, host.settings.presence
 
         return switch
 

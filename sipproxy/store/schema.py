@@ -77,9 +77,25 @@ def connect(path: Path, any_thread: bool = False) -> sqlite3.Connection:
 @contextmanager
 def transaction(path: Path) -> Iterator[sqlite3.Connection]:
     """A transaction with the file open for it alone: all or nothing; raises `DatabaseError`."""
+    with _transaction(path, "IMMEDIATE") as database:
+        yield database
+
+
+@contextmanager
+def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file as it is at one moment, to read; waits for nobody who writes.
+
+    Raises `DatabaseError`.
+    """
+    with _transaction(path, "DEFERRED") as database:
+        yield database
+
+
+@contextmanager
+def _transaction(path: Path, kind: str) -> Iterator[sqlite3.Connection]:
     with closing(connect(path)) as database:
         try:
-            database.execute("BEGIN IMMEDIATE")
+            database.execute(f"BEGIN {kind}")
             yield database
             database.execute("COMMIT")
         except sqlite3.Error as error:

@@ -22,6 +22,7 @@ from sipproxy.store.calendar import Calendar, Leaf, boot_id
 from sipproxy.store.schema import DatabaseError, check, connect, create, explained
 from sipproxy.store.settings import StoreSettings
 from sipproxy.store.worker import Worker, Works
+from sipproxy.transport.durations import Durations
 
 CHECKPOINT = 2000  # changes after which the log is moved into the database
 RETRY = 1.0  # seconds after which what could not be written is tried again
@@ -56,7 +57,8 @@ class SqliteStore(Service):
 
     The file is checked when the store is made, and opened when it starts: in between the process
     may become a daemon, and a connection must not be carried over a fork. Raises `DatabaseError`
-    where the file cannot be used. ``wall`` is the wall clock.
+    where the file cannot be used. ``wall`` is the wall clock. ``took`` is how long transactions
+    took, ``failures`` how many could not be written.
     """
 
     def __init__(
@@ -80,6 +82,9 @@ class SqliteStore(Service):
         self._waiting: list[Deferred[None]] = []  # for what has changed
         self._told: list[Deferred[None]] | None = None  # by the transaction that is under way
         self._call: Any = None
+        self._begun = 0.0  # when the transaction that is under way began
+        self.took = Durations()
+        self.failures = 0
         self._logged = 0  # changes since the log was moved
         self._is_moving = False
         self._is_closed = False
@@ -177,6 +182,7 @@ class SqliteStore(Service):
         self._cancel()
         changes, self._changes = self._settled(), {}
         self._told, self._waiting = self._waiting, []
+        self._begun = self._reactor.seconds()
         written = self.worker(self._transact, changes, self._leaf())
         self._logged += len(changes)
         written.addCallbacks(self._written, self._not_written, errbackArgs=(changes,))
@@ -209,6 +215,7 @@ class SqliteStore(Service):
             raise
 
     def _written(self, _: None) -> None:
+        self.took.add(self._reactor.seconds() - self._begun)
         if self.is_failing:
             self._log.info("{path} is written to again", path=self._path)
         self.is_failing = False
@@ -243,6 +250,7 @@ class SqliteStore(Service):
         if not self.is_failing:
             self._log.error("not written, to be tried again: {problem}", problem=problem)
         self.is_failing = True
+        self.failures += 1
         self._changes = {**changes, **self._changes}
         told = [*(self._told or ()), *self._waiting]
         self._told, self._waiting = None, []

@@ -193,6 +193,12 @@ def is_private(address: str) -> bool:
     return _among(address, _PRIVATE)
 
 
+def is_outside(host: bytes) -> bool:
+    """Tell whether the address of a flow is a public one."""
+    address = numeric(host.decode("ascii", "replace").partition("%")[0])
+    return bool(address) and not is_private(address)
+
+
 @lru_cache(4096)
 def is_nobody(address: str) -> bool:
     """Tell whether an address is none of one host: unspecified, multicast, reserved."""

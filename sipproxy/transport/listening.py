@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import Factory
 
-from sipproxy.transport.names import AAAA, A
-from sipproxy.transport.search import Means
+from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.tls import TlsFlow, accepting
 
 if TYPE_CHECKING:
     from OpenSSL import SSL
 
-    from sipproxy.transport.identity import SentBy
     from sipproxy.transport.network import Network
     from sipproxy.transport.sockets import Bound
     from sipproxy.transport.udp import UdpEndpoint
@@ -57,10 +56,13 @@ class StreamListener:
         """What it calls itself, to whoever connects from now on."""
         return self._connections.sent_by
 
-    @sent_by.setter
-    def sent_by(self, our: SentBy) -> None:
-        """Call it something else."""
-        self._connections.sent_by = our
+    def call(self, bound: Bound) -> None:
+        """Go by what a configuration says from now on, with the connections that have come."""
+        our = sent_by(bound.listen)
+        if our != self.sent_by:
+            for flow in self._network.flows_of(self):
+                flow.sent_by = replace(our, params=flow.sent_by.params)
+        self.bound, self._connections.sent_by = bound, our
 
     def start(self, receiver: Any) -> None:
         """Begin to listen; the flows know whom they are to give what comes."""
@@ -85,27 +87,6 @@ class StreamListener:
             self._port.stopListening()
 
 
-class Numbers:
-    """The number of each endpoint for datagrams, as names of flows have it, while it is there."""
-
-    def __init__(self) -> None:
-        self._endpoints: dict[int, UdpEndpoint] = {}
-
-    def follow(self, endpoints: Sequence[UdpEndpoint]) -> None:
-        """Forget those that are gone, and give each new one a number that is free."""
-        kept = {number: one for number, one in self._endpoints.items() if one in endpoints}
-        free = (number for number in range(256) if number not in kept)
-        for one in endpoints:
-            if kept.get(one.number) is not one:
-                one.number = next(free)
-                kept[one.number] = one
-        self._endpoints = kept
-
-    def find(self, number: int) -> UdpEndpoint | None:
-        """Return the endpoint of a number, if it is there."""
-        return self._endpoints.get(number)
-
-
 def start_all(listeners: Iterable[UdpEndpoint | StreamListener], receiver: Any) -> None:
     """Start all of them, or none."""
     started: list[UdpEndpoint | StreamListener] = []
@@ -117,11 +98,3 @@ def start_all(listeners: Iterable[UdpEndpoint | StreamListener], receiver: Any) 
         for one in started:
             one.leave()
         raise
-
-
-def means_of(bound: Sequence[Bound]) -> Means:
-    """Return what we can send by: streams always, for a connection of ours needs no listener."""
-    transports = {one.listen.transport for one in bound} | {"tcp", "tls"}
-    families = {one.family for one in bound} or {socket.AF_INET}
-    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
-    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])

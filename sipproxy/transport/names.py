@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.names import dns
 from twisted.python.failure import Failure
 
+from sipproxy.transport.durations import Durations
 from sipproxy.transport.hops import NOWHERE, Naptr, Srv, Unreachable, numeric
 from sipproxy.transport.lookup import WatchedFile
 from sipproxy.transport.settings import Dns
@@ -21,6 +22,7 @@ MOST_ALIASES = 8  # CNAMEs on the way to one name
 MOST_RECORDS = 64  # kept of one answer, the favourites among them
 
 A, AAAA, SRV, NAPTR = dns.A, dns.AAAA, dns.SRV, dns.NAPTR
+_NAMES = {A: "A", AAAA: "AAAA", SRV: "SRV", NAPTR: "NAPTR"}
 Key = tuple[str, int]
 Values = tuple[Any, ...]
 
@@ -60,11 +62,16 @@ class Slots:
     """
 
     def __init__(self, most: int) -> None:
-        self._free = most
+        self._most = self._free = most
         self._held: Counter[tuple[str, ...]] = Counter()
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def limit(self, most: int) -> None:
+        """Have more, or fewer, once so many have been given back."""
+        self._free += most - self._most
+        self._most = most
 
     def take(self, name: str) -> bool:
         """Take one for a question about a name; tell whether there was one."""
@@ -89,6 +96,9 @@ class Names:
 
     ``seconds`` is the monotonic time. The cache holds ``settings.cache`` answers; beyond that the
     oldest goes. As many as ``settings.queries`` questions are under way at once, shared by domains.
+    ``outcomes`` counts answers by type and by whether they were ``found``, ``none``, ``failed``, or
+    never asked for (``refused``); ``hits`` are those that were known, ``took`` is how long others
+    took.
     """
 
     def __init__(self, reactor: Any, settings: Dns, lookup: Callable[[str, int], Any]) -> None:
@@ -98,6 +108,20 @@ class Names:
         self._cache: dict[Key, tuple[float, Answer]] = {}
         self._asking: dict[Key, list[Deferred[Values]]] = {}
         self._slots = Slots(settings.queries)
+        self.hits = 0
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.took = Durations()
+
+    def follow(self, settings: Dns, lookup: Callable[[str, int], Any]) -> None:
+        """Ask others, or otherwise, from now on; what is known was another's answer."""
+        self._settings, self._lookup = settings, lookup
+        self._cache.clear()
+        self._slots.limit(settings.queries)
+
+    @property
+    def under_way(self) -> int:
+        """How many questions have no answer yet."""
+        return len(self._asking)
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -110,17 +134,20 @@ class Names:
         key = (name, kind)
         known = self._cache.get(key)
         if known is not None and known[0] > self._reactor.seconds():
+            self.hits += 1
             return _told(known[1]) if known[1].problem else known[1].values
         waiting: Deferred[Values] = Deferred(partial(self._left, key))
         if key in self._asking:
             self._asking[key].append(waiting)
             return waiting
         if not self._slots.take(name):
+            self.outcomes[_NAMES[kind], "refused"] += 1
             return fail(Unreachable(f"{name}: too many DNS queries at once"))
         self._asking[key] = [waiting]
         found = Deferred.fromCoroutine(self._find(name, kind))
         found.addTimeout(self._settings.patience, self._reactor, too_slow(name))
-        found.addErrback(self._without, name).addCallback(self._answered, key)
+        found.addErrback(self._without, name)
+        found.addCallback(self._answered, key, self._reactor.seconds())
         return waiting
 
     def _left(self, key: Key, waiting: Deferred[Values]) -> None:
@@ -135,7 +162,10 @@ class Names:
         problem = str(failure.value) if known else f"{name}: {failure.value!r}"
         return Answer((), self._settings.failure_ttl, problem)
 
-    def _answered(self, answer: Answer, key: Key) -> None:
+    def _answered(self, answer: Answer, key: Key, begun: float) -> None:
+        outcome = "failed" if answer.problem else "found" if answer.values else "none"
+        self.outcomes[_NAMES[key[1]], outcome] += 1
+        self.took.add(self._reactor.seconds() - begun)
         self._cache.pop(key, None)
         if answer.seconds > 0:
             if len(self._cache) >= self._settings.cache:

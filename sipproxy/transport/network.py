@@ -17,10 +17,12 @@ from twisted.python.failure import Failure
 
 from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
+from sipproxy.transport.counts import Counts
 from sipproxy.transport.identity import SentBy, sent_by
-from sipproxy.transport.listening import Connections, Numbers, StreamListener, means_of, start_all
+from sipproxy.transport.listening import Connections, StreamListener, start_all
 from sipproxy.transport.resolver import Hop, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
+from sipproxy.transport.search import means_of
 from sipproxy.transport.settings import Limits, Tls
 from sipproxy.transport.sockets import Bound, room
 from sipproxy.transport.stream import StreamFlow
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 AnyFlow = UdpFlow | StreamFlow
 AnyListener = UdpEndpoint | StreamListener
-_UDP_NAME = struct.Struct("!cBH")
+_UDP_NAME = struct.Struct("!c4sH")  # u, the mark of a socket, a remote port; an address follows
 # An address and a port, and the domains that a certificate there may be for: with TCP none.
 _Place = tuple[str, int, tuple[bytes, ...]]
 
@@ -62,6 +64,7 @@ class Network:
         self.contexts = Contexts((), Tls(), Path())
         self.tape: Tape | None = None
         self.limits = limits
+        self.counts = Counts()
         self.receiver = layer
         self.wake = ticker.wake
         self.forget = ticker.forget
@@ -71,7 +74,7 @@ class Network:
         self.means = means_of([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
-        self._numbers = Numbers()
+        self._marked: dict[bytes, UdpEndpoint] = {}
         self._listeners: list[StreamListener] = []
         self._is_started = False
         self._flows: dict[bytes, StreamFlow] = {}
@@ -98,11 +101,11 @@ class Network:
             start_all(new.values(), self.receiver)
         found = [new.get(one.socket) or known.pop(one.socket) for one in bound]
         for one, now in zip(found, bound, strict=True):
-            self._call(one, now)
+            one.call(now)
         self.means = means_of(bound)
         self._endpoints = [one for one in found if isinstance(one, UdpEndpoint)]
         self._listeners = [one for one in found if isinstance(one, StreamListener)]
-        self._numbers.follow(self._endpoints)
+        self._marked = {one.mark: one for one in self._endpoints}
         for one in known.values():
             one.leave()
 
@@ -113,15 +116,6 @@ class Network:
         endpoint = UdpEndpoint(bound.socket, our, self._reactor)
         endpoint.tape = self.tape
         return endpoint
-
-    def _call(self, listener: AnyListener, bound: Bound) -> None:
-        """Have a listener be called as it is to be from now on."""
-        our = sent_by(bound.listen)
-        if isinstance(listener, StreamListener):
-            for flow in self.flows_of(listener) if listener.sent_by != our else ():
-                flow.sent_by = replace(our, params=flow.sent_by.params)
-            listener.bound = bound
-        listener.sent_by = our
 
     def flows_of(self, listener: StreamListener) -> list[StreamFlow]:
         """Return the connections that go by the name of a listener."""
@@ -168,6 +162,16 @@ class Network:
         return len(self._flows)
 
     @property
+    def connecting(self) -> int:
+        """How many connections of ours are under way."""
+        return len(self._connecting)
+
+    @property
+    def flows(self) -> list[StreamFlow]:
+        """Every connection, the oldest first."""
+        return list(self._flows.values())
+
+    @property
     def fullness(self) -> float:
         """How full the fullest UDP receive queue is, of 1."""
         return max((endpoint.datagrams.fullness for endpoint in self._endpoints), default=0.0)
@@ -190,15 +194,15 @@ class Network:
 
     def opened(self, flow: StreamFlow) -> bool:
         """Count a connection; False where a limit forbids it."""
-        if (
-            len(self._flows) >= self._most
-            or self._per_address[flow.host] >= self.limits.connections_per_address
-        ):
+        full = len(self._flows) >= self._most
+        if full or self._per_address[flow.host] >= self.limits.connections_per_address:
             self._log.warn("{flow}: refused, too many connections", flow=flow)
+            self.counts.closed["connections" if full else "connections_per_address"] += 1
             return False
         self._flows[flow.name] = flow
         self._aliases.add(flow)
         self._per_address[flow.host] += 1
+        self.counts.begun(flow)
         return True
 
     def closed(self, flow: StreamFlow) -> None:
@@ -208,6 +212,7 @@ class Network:
         self._per_address[flow.host] -= 1
         if not self._per_address[flow.host]:
             del self._per_address[flow.host]
+        self.counts.ended(flow)
 
     def alias(self, flow: StreamFlow, port: int) -> None:
         """Let a connection that came in stand for one to its peer's port (RFC 5923 §8.2)."""
@@ -244,13 +249,16 @@ class Network:
     # Names of flows
 
     def name(self, flow: Flow) -> bytes:
-        """Return what `find` knows the flow by again; empty for a flow that is none of ours."""
+        """Return what `find` knows the flow by again; empty for a flow that is none of ours.
+
+        That of a UDP flow is good after a restart, and whatever other listeners there are then.
+        """
         if isinstance(flow, StreamFlow):
             return b"s" + flow.name
         if not isinstance(flow, UdpFlow):
             return b""
         packed = socket.inet_pton(flow.endpoint.family, flow.address[0].partition("%")[0])
-        return _UDP_NAME.pack(b"u", flow.endpoint.number, flow.port) + packed
+        return _UDP_NAME.pack(b"u", flow.endpoint.mark, flow.port) + packed
 
     def find(self, name: bytes) -> AnyFlow | None:
         """Return the flow of a name, or None if it is gone."""
@@ -258,8 +266,8 @@ class Network:
             return self._flows.get(name[1:])
         if name[:1] != b"u" or len(name) < _UDP_NAME.size:
             return None
-        _, number, port = _UDP_NAME.unpack_from(name)
-        endpoint = self._numbers.find(number)
+        _, mark, port = _UDP_NAME.unpack_from(name)
+        endpoint = self._marked.get(mark)
         if endpoint is None:
             return None
         host = socket.inet_ntop(endpoint.family, name[_UDP_NAME.size :])

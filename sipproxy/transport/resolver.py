@@ -55,7 +55,7 @@ class Resolver:
         self._random = random
         self._own = frozenset(own)
         self._lookup = lookup
-        self._names = Names(reactor, settings, lookup or Lookup(reactor, settings))
+        self.names = Names(reactor, settings, lookup or Lookup(reactor, settings))
         self._hosts = hosts or Hosts(reactor)
 
     def follow(self, settings: Dns, own: Iterable[str]) -> None:
@@ -63,13 +63,7 @@ class Resolver:
         self._own = frozenset(own)
         if settings != self._settings:
             self._settings = settings
-            lookup = self._lookup or Lookup(self._reactor, settings)
-            self._names = Names(self._reactor, settings, lookup)
-
-    @property
-    def kept(self) -> int:
-        """How many answers of the DNS are kept."""
-        return len(self._names)
+            self.names.follow(settings, self._lookup or Lookup(self._reactor, settings))
 
     def hops(self, uri: Uri, means: Means) -> list[Hop] | Deferred[list[Hop]]:
         """Return the hops of a URI, one or more, at once where its host is numeric.
@@ -88,6 +82,21 @@ class Resolver:
         """Tell whether an address is one where a stranger's name may not lead."""
         return not self._settings.private and is_private(address)
 
+    def leads_inside(self, uri: Uri) -> bool:
+        """Tell whether a URI that a stranger has written leads into our site by itself.
+
+        By a numeric host, or one of /etc/hosts; what the DNS says is judged when it does. Hosts
+        that the operator has written down lead there by right.
+        """
+        host = (
+            (uri.params.get(b"maddr") or uri.host).strip(b"[]").decode("ascii", "replace").lower()
+        )
+        if host in self._own:
+            return False
+        address = numeric(host)
+        found = [address] if address else self._hosts.addresses(host)
+        return any(map(self.is_inside, found))
+
     def _hops(self, uri: Uri, means: Means, most: int) -> list[Hop] | Deferred[list[Hop]]:
         aimed = aim(uri, means.transports)
         if address := numeric(aimed.host):  # §4.1, §4.2: nobody is asked
@@ -98,7 +107,7 @@ class Resolver:
             ours = [one for one in known if (AAAA if ":" in one else A) in means.kinds]
             return [_hop(aimed, address) for address in (ours or known)[:most]]
         admits = partial(self._admits, aimed.host in self._own)
-        search = Search(self._names, means, aimed, most, admits, self._random)
+        search = Search(self.names, means, aimed, most, admits, self._random)
         found = Deferred.fromCoroutine(search.hops())
         if not found.called:
             found.addTimeout(self._settings.patience, self._reactor, too_slow(aimed.host))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
@@ -21,12 +22,23 @@ from sipproxy.transport.hops import (
 )
 from sipproxy.transport.names import AAAA, NAPTR, SRV, A, Names
 
+if TYPE_CHECKING:
+    from sipproxy.transport.sockets import Bound
+
 
 class Means(NamedTuple):
     """What we can send by: our transports, and the types of address record for our families."""
 
     transports: Collection[str]
     kinds: Collection[int] = (AAAA, A)  # RFC 7984 §4, RFC 6724: IPv6 first
+
+
+def means_of(bound: Sequence[Bound]) -> Means:
+    """Return what we can send by: streams always, for a connection of ours needs no listener."""
+    transports = {one.listen.transport for one in bound} | {"tcp", "tls"}
+    families = {one.family for one in bound} or {socket.AF_INET}
+    kinds = ((AAAA, socket.AF_INET6), (A, socket.AF_INET))
+    return Means(frozenset(transports), [kind for kind, family in kinds if family in families])
 
 
 Offer = tuple[Service, tuple[Srv, ...]]

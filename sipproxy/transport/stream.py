@@ -13,6 +13,7 @@ from zope.interface import implementer
 from sipproxy.sip.framing import PING, PONG, Framer
 from sipproxy.sip.parser import BadMessage
 from sipproxy.sip.shown import shown
+from sipproxy.transport.counts import Counts
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.settings import Limits
 
@@ -37,6 +38,7 @@ class Surroundings(Protocol):
 
     limits: Limits
     tape: Tape | None
+    counts: Counts
 
     @property
     def receiver(self) -> StreamReceiver:
@@ -104,6 +106,7 @@ class StreamFlow(TwistedProtocol):
     reliable = True
     via_transport = b"TCP"
     proven_domains: frozenset[bytes] = frozenset()
+    version = ""  # of TLS
     is_pushing = False  # as a producer of Twisted's: it is asked when there is room again
 
     def __init__(self, surroundings: Surroundings, name: bytes, sent_by: SentBy) -> None:
@@ -112,6 +115,7 @@ class StreamFlow(TwistedProtocol):
         self.sent_by = sent_by
         self.host = b""
         self.port = 0
+        self.since = 0.0  # when it began
         self.is_open = False
         self._closing = True  # no octet is read or written: not connected yet, or ending
         self.due = self.booked = 0
@@ -139,6 +143,22 @@ class StreamFlow(TwistedProtocol):
         """When octets came last."""
         return self._active
 
+    @property
+    def holders(self) -> list[Any]:
+        """Who relies on the connection: what the functions that are told of its end belong to."""
+        return [getattr(closed, "__self__", None) for closed in self._watchers]
+
+    @property
+    def cipher(self) -> str:
+        """How an open connection is encrypted; empty where it is not."""
+        return ""
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Our own address and port, of an open connection."""
+        host = self._wire.getHost()
+        return host.host, host.port
+
     def send(self, data: bytes) -> None:
         """Write a message; a peer that does not read loses its connection, not our memory."""
         if self._closing:
@@ -163,6 +183,7 @@ class StreamFlow(TwistedProtocol):
     def _check_queue(self) -> None:
         if self._queued > self.surroundings.limits.write_queue:
             self._log.info("{flow}: does not read, closed", flow=self)
+            self.surroundings.counts.closed["write_queue"] += 1
             self._abort()
 
     def flush(self) -> None:
@@ -204,7 +225,7 @@ class StreamFlow(TwistedProtocol):
             self._wire.abortConnection()
             return
         self.is_open = True
-        self._active = self._unused = self.surroundings.seconds()
+        self._active = self._unused = self.since = self.surroundings.seconds()
         self._wire.setTcpNoDelay(True)
         self._wire.setTcpKeepAlive(True)  # so that a peer that vanished is noticed
         self._begin()
@@ -233,6 +254,7 @@ class StreamFlow(TwistedProtocol):
     def _take(self, frame: bytes | BadMessage) -> None:
         try:
             if isinstance(frame, BadMessage):
+                self.surroundings.counts.closed[frame.limit or "unreadable"] += 1
                 self.surroundings.receiver.refused(frame, self)
                 self.close()
             elif frame is PING:
@@ -315,8 +337,11 @@ class StreamFlow(TwistedProtocol):
         idle = not self._watchers and now - self._active >= limits.idle
         unused = self._unused is not None and now - self._unused >= limits.partial
         if stalled or partial or self._closing:
+            if not self._closing:
+                self.surroundings.counts.closed["write_stall" if stalled else "partial"] += 1
             self._abort()
         elif idle or unused:
+            self.surroundings.counts.closed["idle" if idle else "partial"] += 1
             self.close()
         else:
             self._sleep()

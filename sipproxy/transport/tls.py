@@ -31,6 +31,7 @@ from sipproxy.transport.certificates import (
     read,
     read_pair,
 )
+from sipproxy.transport.counts import BROKEN, REFUSED, SECURED, SLOW
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen, Tls
@@ -214,10 +215,11 @@ class TlsFlow(StreamFlow):
     ) -> None:
         StreamFlow.__init__(self, surroundings, name, sent_by)
         self.proven_domains = NOBODY
+        self.version = ""  # of TLS, once the handshake is over
         self.problem = ""
         self.wanted = wanted
         self._ready = ready
-        self._is_secured = False
+        self._is_secured = self._is_slow = False
 
     def _begin(self) -> None:
         """TCP stands: the handshake has so much time, however busy the peer is with it."""
@@ -235,10 +237,21 @@ class TlsFlow(StreamFlow):
             self._abort()
             return
         self._is_secured = True
+        self.version = self._wire.getHandle().get_protocol_version_name()
+        self._count(SECURED)
+        self.surroundings.counts.secured(self)
         StreamFlow._begin(self)
         if self._ready is not None:
             ready, self._ready = self._ready, None
             ready.callback(self)
+
+    @property
+    def cipher(self) -> str:
+        """How an open connection is encrypted; empty before its handshake is over."""
+        return (self._wire.getHandle().get_cipher_name() or "") if self._is_secured else ""
+
+    def _count(self, outcome: str) -> None:
+        self.surroundings.counts.handshakes["out" if self.wanted else "in", outcome] += 1
 
     def _put(self, data: bytes) -> None:
         if self._stalled is not None:
@@ -256,14 +269,17 @@ class TlsFlow(StreamFlow):
 
     def woken(self) -> None:
         """Close what is too slow, idle, half a message, or stalled."""
-        if not self._is_secured:
-            self.problem = self.problem or "the handshake took too long"
+        if not self._is_secured and not self.problem:
+            self.problem = "the handshake took too long"
+            self._is_slow = True
+            self.surroundings.counts.closed["handshake"] += 1
         StreamFlow.woken(self)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The connection has ended, perhaps before it was one."""
         StreamFlow.connectionLost(self, reason)
         if not self._is_secured:
+            self._count(SLOW if self._is_slow else REFUSED if self.problem else BROKEN)
             why = self.problem or explain(None if reason is None else reason.value)
             self._log.info("{flow}: no TLS: {why}", flow=self, why=why)
             if self._ready is not None:

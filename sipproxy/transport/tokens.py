@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 
+KEY_LENGTH = 32  # bytes
 _MAC = 12  # bytes
 
 

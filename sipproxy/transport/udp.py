@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import socket
 from collections.abc import Callable
@@ -16,12 +17,13 @@ from zope.interface import implementer
 from sipproxy.sip.shown import shown
 from sipproxy.transport.batches import datagrams_of
 from sipproxy.transport.datagrams import BUFFER, Address
-from sipproxy.transport.identity import SentBy
+from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.stun import answer
 
 if TYPE_CHECKING:
     from sipproxy.sip.headers import Via
     from sipproxy.transaction.parties import Path
+    from sipproxy.transport.sockets import Bound
     from sipproxy.transport.tape import Tape
 
 FLOWS = 8192  # remote addresses that are remembered of a socket: what they are is read once
@@ -113,6 +115,11 @@ class UdpFlow:
         return UdpFlow(self.endpoint, (self.address[0], via.effective_port, *self.address[2:]))
 
     @property
+    def local(self) -> tuple[str, int]:
+        """Our own address and port."""
+        return self.endpoint.local
+
+    @property
     def heard_at(self) -> float:
         """When a datagram came last, while somebody watches; else long ago."""
         return self.endpoint.heard_at(self.address)
@@ -144,7 +151,8 @@ class UdpEndpoint:
 
     def __init__(self, sock: socket.socket, sent_by: SentBy, reactor: Any) -> None:
         self.here = place_of(*sock.getsockname()[:2])
-        self.number = 0  # as names of its flows have it
+        # A short name of the place: tokens stand in every message of a dialog.
+        self.mark = hashlib.blake2b(self.here, digest_size=4).digest()
         self.sent_by = sent_by
         self.is_open = True
         self.tape: Tape | None = None
@@ -173,6 +181,16 @@ class UdpEndpoint:
             wanted=BUFFER,
         )
         self._reactor.addReader(self)
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """The address and port of the socket."""
+        host, port = self.socket.getsockname()[:2]
+        return host, port
+
+    def call(self, bound: Bound) -> None:
+        """Go by what a configuration says from now on."""
+        self.sent_by = sent_by(bound.listen)
 
     def stop(self) -> None:
         """Stop reading and close the socket."""

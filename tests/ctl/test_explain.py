@@ -146,6 +146,22 @@ class Reasons(Explaining):
         self.keep(rule(one("sip:carol@example.test")))
         self.assertIn("Policy: there are rules, none of which matches: block.", self.words())
 
+    def test_rules_that_cannot_be_read(self) -> None:
+        """As they may be once less is allowed, or where they were not put by us."""
+        self.keep(rule(name="a"), rule(name="b"))
+        self.serve_with(SETTINGS + "rules = 1\n")
+        words = self.words()
+        self.assertIn("bob@example.test is blocked", words[0])
+        self.assertIn("Policy: there are rules, none of which matches: block.", words)
+        problem = "it has 2 rules, conditions and names in them, and 1 are allowed by"
+        line = f"The rules index cannot be read, and grant nothing: {problem} [presence] rules."
+        self.assertIn(line, words)
+        self.assertEqual(self.explained()["unreadable"], {"index": f"{problem} [presence] rules"})
+        self.keep(rule(name="a"))
+        self.assertEqual(self.explained()["unreadable"], {})
+        self.assertNotIn(line, self.words())
+        self.assertNotIn(line, self.words(ALICE))
+
     def test_the_owner(self) -> None:
         self.keep(rule(one("sip:carol@example.test")))
         lines = self.words(ALICE)
@@ -294,6 +310,7 @@ class Documents(Explaining):
             "devices": [],
             "sphere": "work",
             "policy": "rules",
+            "unreadable": {},
             "unknown_watchers": "confirm",
             "rules": ["index#friends"],
             "handling": "allow",

@@ -89,7 +89,7 @@ class MetricsTests(HttpCase):
         found = self.metrics()
         self.assertEqual(found["sipproxy_requests_total", "other"], 50)
         self.assertEqual(found["sipproxy_responses_total", "4xx", "other"], 50)
-        self.assertLess(len(found), 60)
+        self.assertLess(len(found), 80)
 
     def test_subscriptions(self) -> None:
         watcher = self.server.client("192.0.2.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
-from sipproxy.ctl import check, command, main, trace
+from sipproxy.ctl import check, command, listings, main, trace
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.socket import NotRunning, Refused
 from sipproxy.store.accounts import Accounts, AccountTable
@@ -18,6 +19,7 @@ from sipproxy.store.schema import DatabaseError
 from sipproxy.testing import CONFIG, FakeFlow, FakeServer
 from sipproxy.transport.settings import Listen
 from sipproxy.transport.sockets import BindError
+from tests.ctl.reading import Reader
 from tests.ctl.test_server import REGISTER
 
 ALICE = "alice@example.test"
@@ -35,20 +37,44 @@ class WithCommand(SynchronousTestCase):
         self.node: Any = None
         self.refuses: str | None = None
         self.patch(command, "ask", self.ask)
+        self.patch(command, "answers", self.answers)
         self.patch(check, "ask", self.ask)
 
     def ask(self, directory: Path, command: str, **arguments: Any) -> Any:
         """Stand in for the control socket."""
+        self.note(directory, command, arguments)
+        try:
+            return Commands(self.node).run({"command": command, **arguments})
+        except ValueError as error:
+            raise Refused(error) from None
+
+    def answers(self, directory: Path, command: str, **arguments: Any) -> Iterator[Any]:
+        """Stand in for the control socket where the answer is long."""
+        self.note(directory, command, arguments)
+        reader = Reader(self.node)
+        reader.send(command, **arguments)
+        while True:
+            for answer in reader.lines():
+                if not answer.get("ok", True):
+                    raise Refused(answer["error"])
+                yield answer
+                if "ok" in answer and not arguments.get("follow"):
+                    return
+            if not self.step():
+                return
+
+    def step(self) -> bool:
+        """Let the next thing happen to who follows; False where the server ends."""
+        raise KeyboardInterrupt
+
+    def note(self, directory: Path, command: str, arguments: dict[str, Any]) -> None:
+        """Note what was asked; where no server runs, or it refuses, that is all."""
         self.asked.append((command, arguments))
         self.assertEqual(directory, self.home.resolve() / "var")
         if self.refuses is not None:
             raise Refused(self.refuses)
         if self.node is None:
             raise NotRunning(f"no server answers in {directory.name}: it is not there")
-        try:
-            return Commands(self.node).run({"command": command, **arguments})
-        except ValueError as error:
-            raise Refused(error) from None
 
     def type(self, *words: str, typed: str = "") -> Result:
         """Run a command."""
@@ -155,10 +181,32 @@ class Users(WithCommand):
         self.assertEqual(json.loads(self.passes("user", "list", "--json")), [])
         for user in ("bob", "alice"):
             self.passes("user", "add", f"{user}@example.test", "--password", "x")
-        listed = self.passes("user", "list")
-        self.assertEqual(listed, "account\nalice@example.test\nbob@example.test\n")
-        rows = json.loads(self.passes("user", "list", "--json"))
-        self.assertEqual(rows, [{"account": ALICE}, {"account": "bob@example.test"}])
+        for words in (("user", "list"), ("accounts",)):
+            head, alice, bob = self.passes(*words).splitlines()
+            self.assertEqual(head.split(), ["account", "realm", "algorithms"])
+            known = "example.test", "MD5,SHA-256,SHA-512-256"
+            self.assertEqual(alice.split(), [ALICE, *known])
+            self.assertEqual(bob.split(), ["bob@example.test", *known])
+
+    def test_one_of_the_list(self) -> None:
+        for user in ("bob", "alice"):
+            self.passes("user", "add", f"{user}@example.test", "--password", "x")
+        (row,) = json.loads(self.passes("accounts", "sip:alice@EXAMPLE.test", "--json"))
+        every = ["MD5", "SHA-256", "SHA-512-256"]
+        self.assertEqual(row, {"account": ALICE, "realm": "example.test", "algorithms": every})
+        text = self.passes("accounts", "carol@example.test")
+        self.assertEqual(text, "carol@example.test does not exist\n")
+        line = self.fails("accounts", "alice@b.test")
+        self.assertEqual(line, "sipctl: alice@b.test is in none of our domains: example.test")
+
+    def test_what_an_import_has_brought(self) -> None:
+        file = self.home / "subscribers.csv"
+        secret = "0123456789abcdef0123456789abcdef"
+        file.write_text(f"username,domain,ha1\ncarol,example.test,{secret}\n")
+        self.passes("user", "import", str(file))
+        text = self.passes("accounts", "--json")
+        self.assertEqual(json.loads(text)[0]["algorithms"], ["MD5"])
+        self.assertNotIn(secret, text)
 
     def test_a_server_that_keeps_its_accounts_elsewhere(self) -> None:
         self.refuses = "elsewhere"
@@ -189,6 +237,7 @@ class Users(WithCommand):
             raise DatabaseError("it is locked by another process")
 
         self.patch(main, "AccountTable", busy)
+        self.patch(listings, "AccountTable", busy)
         for words in (("list",), ("del", ALICE)):
             line = self.fails("user", *words)
             self.assertEqual(line, "sipctl: it is locked by another process")
@@ -252,7 +301,8 @@ class Looking(WithCommand):
         self.serve()
         head, row = self.passes("bindings").splitlines()
         self.assertEqual(
-            head.split(), [*("aor", "contact", "expires", "q", "path", "instance", "flow")]
+            head.split(),
+            [*("aor", "contact", "expires", "q", "path", "instance", "reg_id", "flow")],
         )
         self.assertEqual(row.split()[:3], [ALICE, "sip:alice@192.0.2.1", "600"])
         self.assertEqual(self.passes("bindings", "bob@example.test"), "no bindings\n")

@@ -217,6 +217,15 @@ class Strangers(WithReload):
         self.send("REGISTER", "bob@b.test")
         self.send("SUBSCRIBE", "bob@b.test", "\n    Event: presence\n    Expires: 600")
         self.bob.answer(200)
+        document = (
+            '<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:bob@b.test">'
+            '<tuple id="a"><status><basic>open</basic></status></tuple></presence>'
+        )
+        body = f"\n    Event: presence\n    Content-Type: application/pidf+xml\n\n{document}"
+        self.send("PUBLISH", "bob@b.test", body)
+        self.assertEqual(len(self.node.publications), 1)
+        self.server.advance(6)
+        self.bob.answer(200)
         self.bob.clear()
 
     def send(self, method: str, aor: str, more: str = "") -> None:
@@ -230,6 +239,7 @@ class Strangers(WithReload):
         self.assertEqual(list(self.node.location.aors()), [])
         states = [notify.value(b"subscription-state") for notify in self.bob.received]
         self.assertEqual(states, [b"terminated;reason=noresource"])
+        self.assertEqual(len(self.node.publications), 0)
 
     def test_nothing_ends(self) -> None:
         self.write(TWO + ROUTE)

@@ -116,6 +116,12 @@ class Rules(WithCommand):
         line = self.fails("rules", "list")
         self.assertIn("sipproxy.toml: plugin.documents: max_size has to be at least 1", line)
 
+    def test_no_more_rules_than_presence_reads(self) -> None:
+        self.file.write_text(CONFIG + "[presence]\nrules = 1")
+        line = self.fails("rules", "put", ALICE, str(self.rules))
+        told = "it has 2 rules, conditions and names in them, and 1 are allowed by [presence] rules"
+        self.assertEqual(line, f"sipctl: {self.rules}: {told}; nothing changed")
+
     def test_documents_of_another_component(self) -> None:
         self.file.write_text(CONFIG + '[components]\ndocuments = "ldap"')
         line = self.fails("rules", "list")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.testing import StringTransport
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
-from sipproxy.ctl.server import Commands, ControlProtocol
+from sipproxy.ctl import server as module
 from sipproxy.sip.scanner import IS_BUILT
 from sipproxy.store.accounts import AccountTable
 from sipproxy.store.documents import DocumentTable
 from sipproxy.store.options import DocumentsOptions
 from sipproxy.testing import CONFIG, FakeServer
 from sipproxy.transport.batches import IS_USED
+from tests.ctl.reading import Reader
 from tests.presence.rulesets import ruleset
 
 REGISTER = """
@@ -31,7 +32,7 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, explain, publications, reload, reload-accounts, "
+    "unknown command; there are: bindings, explain, flows, publications, reload, reload-accounts, "
     "reload-certificates, reload-documents, status, trace, unbind, watchers"
 )
 
@@ -45,11 +46,8 @@ class WithConnection(SynchronousTestCase):
 
     def connect(self, server: FakeServer) -> None:
         """Open a connection."""
-        protocol = Commands(server.node).buildProtocol(None)
-        assert isinstance(protocol, ControlProtocol)
-        self.wire = StringTransport()
-        protocol.makeConnection(self.wire)
-        self.protocol = protocol
+        self.reader = Reader(server.node)
+        self.wire, self.protocol = self.reader.wire, self.reader.protocol
 
     def register(self, user: str) -> None:
         """Register a user."""
@@ -59,14 +57,14 @@ class WithConnection(SynchronousTestCase):
         """Send octets, and return what is answered."""
         self.wire.clear()
         self.protocol.dataReceived(data)
-        return [json.loads(line) for line in self.wire.value().splitlines()]
+        return self.reader.lines()
 
     def ask(self, command: str, **arguments: Any) -> Any:
-        """Return the result of a command."""
+        """Return the result of a command, or the rows of a table."""
         line = json.dumps({"command": command, **arguments}).encode() + b"\n"
-        (answer,) = self.answers(line)
-        self.assertTrue(answer["ok"], answer)
-        return answer["result"]
+        *some, last = self.answers(line)
+        self.assertTrue(last["ok"], last)
+        return last.get("result", [row for answer in some for row in answer["rows"]])
 
 
 class Lines(WithConnection):
@@ -99,6 +97,31 @@ class Lines(WithConnection):
     def test_several_lines_and_pieces(self) -> None:
         self.assertEqual(self.answers(b'{"com'), [])
         self.assertEqual(len(self.answers(b'mand": "bindings"}\n{}\n{"command": "status"}\n')), 3)
+
+    def test_answers_come_in_order(self) -> None:
+        """Also where a command has to wait."""
+        waiting: Deferred[list[str]] = Deferred()
+        self.patch(self.protocol._commands, "_known", {"wait": lambda _: waiting, "go": str})
+        self.assertEqual(self.answers(b'{"command": "wait"}\n{"command": "go"}\n'), [])
+        waiting.callback(["done"])
+        results = [json.loads(line)["result"] for line in self.wire.value().splitlines()]
+        self.assertEqual(results, [["done"], "{'command': 'go'}"])
+
+    def test_too_much_at_once(self) -> None:
+        """Whoever asks on and on while a table is written loses the connection."""
+        self.patch(module, "WAITING", 3)
+        self.protocol.dataReceived(b'{"command": "bindings"}\n' + b"{}\n" * 3)
+        self.assertFalse(self.wire.disconnecting)
+        self.protocol.dataReceived(b"{}\n")
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_a_bug_in_a_table_is_logged_and_answered(self) -> None:
+        self.register("alice")
+        self.patch(self.server.node.location, "bindings", None)
+        (answer,) = self.answers(b'{"command": "bindings"}\n')
+        self.assertEqual(answer, {"ok": False, "error": "TypeError: see the log"})
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(self.answers(b"{}\n")[0]["error"], KNOWN)
 
     def test_an_oversized_line_ends_the_connection(self) -> None:
         self.assertEqual(self.answers(b"x" * 70000), [])
@@ -144,6 +167,8 @@ class Results(WithConnection):
             "connections": 0,
             "scanner": "C" if IS_BUILT else "Python",
             "datagrams": "batched" if IS_USED else "single",
+            "store_waiting": 0,
+            "problems": [],
         }
         self.assertEqual(status, expected)
 
@@ -159,6 +184,7 @@ class Results(WithConnection):
             "q": 0.5,
             "path": ["<sip:edge.test;lr>"],
             "instance": None,
+            "reg_id": None,
             "flow": "UDP 192.0.2.1:5060",
         }
         self.assertEqual(alice, expected)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred, fail
+
 from sipproxy.ctl.server import Commands
 from sipproxy.interfaces import Ending
 from sipproxy.registrar.binding import Binding
+from sipproxy.sip.errors import SipError
 from sipproxy.store.accounts import AccountTable
 from sipproxy.testing import CONFIG, FakeServer
 from tests.ctl.test_main import WithCommand
@@ -69,6 +72,29 @@ class UnbindingTest(TableCase):
         self.server.advance(61)
         self.assertEqual([event for _, event, _ in self.ended], ["expired"] * 2)
 
+    def test_while_a_register_is_written(self) -> None:
+        """That comes first: what it binds stays, where another contact is ended."""
+        writing: Deferred[None] = Deferred()
+        self.location.turns.take(ALICE, lambda: writing)
+        asked = {"aor": ALICE.decode(), "event": "rejected", "contact": "sip:desk@192.0.2.1"}
+        result = Commands(self.server.node).run({"command": "unbind", **asked})
+        self.assertNoResult(result)
+        self.assertEqual(self.ended, [])
+        writing.callback(None)
+        self.assertEqual(len(self.successResultOf(result)), 1)
+        self.assertEqual(len(self.ended), 1)
+
+    def test_a_disk_that_is_full(self) -> None:
+        def failing(*_: object) -> Any:
+            return fail(SipError(500))
+
+        self.patch(self.location, "commit", failing)
+        result = Commands(self.server.node).run(
+            {"command": "unbind", "aor": ALICE.decode(), "event": "rejected"}
+        )
+        error = self.failureResultOf(result, ValueError)
+        self.assertIn("the bindings stay: the store cannot be written", str(error.value))
+
     def test_nobody_there(self) -> None:
         self.assertEqual(self.unbind("rejected", aor="bob@example.test"), [])
         self.assertEqual(self.unbind("rejected", contact="sip:nobody@192.0.2.1"), [])
@@ -89,9 +115,14 @@ class UnbindingTest(TableCase):
         node = self.server.node
         Commands(node).run({"command": "reload-accounts"})
         self.assertEqual(self.ended, [], "in a laboratory everybody is a user")
-        AccountTable(self.server.config.data).put("bob@example.test", "secret", replace=False)
+        table = AccountTable(self.server.config.data)
+        for aor in (ALICE.decode(), "bob@example.test"):
+            table.put(aor, "secret", replace=False)
         node.credentials = node.accounts
         node.location.commit(b"bob@example.test", node.location.bindings(ALICE)[:1])
+        Commands(node).run({"command": "reload-accounts"})
+        self.assertEqual(self.ended, [])
+        table.delete(ALICE.decode())
         Commands(node).run({"command": "reload-accounts"})
         self.assertEqual([event for _, event, _ in self.ended], ["rejected"] * 2)
         self.assertEqual(list(node.location.aors()), [b"bob@example.test"])

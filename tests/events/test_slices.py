@@ -78,7 +78,7 @@ class Slices(SubscribeCase):
             self.turn()
         self.assertEqual(self.news.log.count("compose bob@example.test"), 1)
         self.assertEqual(self.news.log.count("render"), self.MANY)
-        self.assertEqual(len(self.notifier._composed), 0)
+        self.assertEqual(len(self.notifier.states), 0)
 
     def test_what_changes_between_two_slices(self) -> None:
         """Whoever was not told yet is told the latest; whoever was is told again, after that."""
@@ -103,9 +103,9 @@ class Slices(SubscribeCase):
             self.assertEqual(len(self.notifier._passes), 1)
         while self.turns:
             self.answered_turn()
-        shown = {one._shown for one in self.notifier.subscriptions(b"news", BOB)}
+        shown = {one._rendered_version for one in self.notifier.subscriptions(b"news", BOB)}
         self.assertEqual(shown, {20})
-        tables = (self.notifier._passes, self.notifier._changed, self.notifier._composed)
+        tables = (self.notifier._passes, self.notifier._changed, self.notifier.states)
         self.assertEqual([len(table) for table in tables], [0, 0, 0])
 
     def test_nobody_is_told_by_a_verdict_that_does_not_hold(self) -> None:

@@ -45,7 +45,7 @@ class SubscribeCase(TableCase):
         flows = sum(flow.watchers for flow in node.network.peers.values())  # type: ignore[attr-defined]
         return (
             sum(map(len, tables))
-            + len(notifier._composed)
+            + len(notifier.states)
             + len(notifier.census)
             + len(node.wheel)
             + len(node.layer)

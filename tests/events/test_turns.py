@@ -22,7 +22,7 @@ class TurnsTest(SynchronousTestCase):
     """Who acts when."""
 
     def setUp(self) -> None:
-        self.turns = Turns(3)
+        self.turns = Turns()
         self.log: list[str] = []
 
     def act(self, name: str, result: Any = None) -> Callable[[], Any]:
@@ -74,14 +74,15 @@ class TurnsTest(SynchronousTestCase):
         first: Deferred[int] = Deferred()
         self.turns.take(A, self.act("first", first))
         for name in ("second", "third", "fourth"):
-            self.turns.take(A, self.act(name))
-        error = self.assertRaises(SipError, self.turns.take, A, self.act("fifth"))
+            self.turns.take(A, self.act(name), 3)
+        error = self.assertRaises(SipError, self.turns.take, A, self.act("fifth"), 3)
         self.assertEqual((error.status, error.headers), (503, ((b"Retry-After", b"10"),)))
+        self.turns.take(A, self.act("operator"))
         first.callback(1)
-        self.assertEqual(self.log, ["first", "second", "third", "fourth"])
+        self.assertEqual(self.log, ["first", "second", "third", "fourth", "operator"])
 
     def test_a_long_line_is_no_deep_stack(self) -> None:
-        self.turns = Turns(5000)
+        self.turns = Turns()
         first: Deferred[int] = Deferred()
         self.turns.take(A, self.act("first", first))
         for number in range(5000):

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from sipproxy.events.way import Post
 from sipproxy.sip.message import Request, Response
-from sipproxy.testing import FakeClient, authorized
+from sipproxy.testing import FakeClient, FakeServer, authorized
 from tests.events.fakes import NEWS, Phone
 from tests.events.test_subscribe import BOB, SubscribeCase
 from tests.events.test_telling import TellingCase
@@ -216,6 +216,104 @@ class ByTarget(WayCase):
             self.change(text)
 
 
+class FromOutside(WayCase):
+    """A Contact may name any host: a NOTIFY does not go from outside into the operator's site."""
+
+    INSIDE = "10.0.0.5"
+
+    def setUp(self) -> None:
+        WayCase.setUp(self)
+        self.inside = self.server.client(self.INSIDE)
+
+    def configure(self, more: str) -> None:
+        """Begin anew with another configuration."""
+        self.server = FakeServer(self.mktemp(), NEWS + more)
+        self.notifier = self.server.node.notifier
+        self.alice = Phone(self.server)
+        self.inside = self.server.client(self.INSIDE)
+
+    @rfc(6665, "6.3", "a NOTIFY is not sent to hosts that have not asked for it")
+    @rows(
+        {
+            "a private address": {"Contact": "<sip:alice@10.0.0.5>"},
+            "another": {"Contact": "<sip:alice@[fd00::5]>"},
+            "the machine itself": {"Contact": "<sip:alice@127.0.0.1:9>"},
+            "an address in a parameter": {"Contact": "<sip:alice@203.0.113.9;maddr=10.0.0.5>"},
+            "a name of /etc/hosts": {"Contact": "<sip:alice@localhost>"},
+            "a route": {
+                "Record_Route": "<sip:10.0.0.5;lr>",
+                "Contact": "<sip:alice@203.0.113.9>",
+            },
+        }
+    )
+    def test_refused(self, headers: dict[str, str]) -> None:
+        response = self.alice.subscribe(**{"Via": VIA, **headers})
+        self.assertEqual(response.status, 403)
+        self.assertEqual(self.inside.received, [])
+        self.assert_nothing_is_left()
+
+    def test_on_a_refresh(self) -> None:
+        """The subscription stays as it was."""
+        self.subscribe()
+        self.alice.take()
+        self.assertEqual(self.alice.ask(Via=VIA, Contact="<sip:alice@10.0.0.5>").status, 403)
+        self.change(b"one")
+        self.assertEqual(self.alice.take(), ["active;expires=600: one"])
+
+    def test_in_an_answer(self) -> None:
+        """A 2xx to NOTIFY may change the target, too: then it ends."""
+        there = self.server.client("203.0.113.9")
+        self.subscribe(Via=VIA, Contact="<sip:alice@203.0.113.9>")
+        answer(there, Contact="<sip:alice@10.0.0.5>")
+        self.change(b"one")
+        self.assertEqual((self.inside.received, there.received), ([], []))
+        self.assert_nothing_is_left()
+
+    def test_what_is_too_large_for_who_asks_once(self) -> None:
+        """It goes by TCP to the Contact: behind a NAT that is somebody else's here."""
+        by_tcp = self.server.client(self.INSIDE, 5060, "tcp")
+        self.news.texts[BOB] = b"x" * 3000
+        self.assertEqual(self.alice.subscribe(0, Contact="<sip:alice@10.0.0.5>").status, 200)
+        self.assertEqual(by_tcp.received, [])
+        self.assert_nothing_is_left()
+
+    def test_who_is_inside(self) -> None:
+        """Who comes from there is told there."""
+        carol = Phone(self.server, "carol", "10.0.0.8")
+        via = "SIP/2.0/UDP 10.0.0.8;branch=z9hG4bK-without-rport"
+        self.assertEqual(carol.subscribe(Via=via, Contact="<sip:carol@10.0.0.5>").status, 200)
+        self.assertEqual(answer(self.inside), [b"sip:carol@10.0.0.5"])
+
+    def test_by_a_flow(self) -> None:
+        """What a NAT hides does not matter where the flow is known."""
+        self.subscribe(Contact="<sip:alice@10.0.0.5>")
+        self.assertEqual(len(self.alice.take()), 1)
+        self.assertEqual(self.inside.received, [])
+
+    @rows(
+        {
+            "a route": '[[route]]\ndomain = "b.test"\nto = "sip:10.0.0.5"\n',
+            "all of it": "[dns]\nprivate = true\n",
+        }
+    )
+    def test_where_the_operator_says_so(self, more: str) -> None:
+        self.configure(more)
+        self.subscribe(Via=VIA, Contact="<sip:alice@10.0.0.5>")
+        self.assertEqual(answer(self.inside), [b"sip:alice@10.0.0.5"])
+
+    def test_after_a_restart(self) -> None:
+        self.configure('[components]\nstore = "sqlite"\n')
+        there = self.server.client("203.0.113.9")
+        self.subscribe(Via=VIA, Contact="<sip:alice@203.0.113.9>")
+        answer(there, Contact="<sip:alice@10.0.0.5>")
+        self.server.advance(1)
+        self.server = self.server.restarted(crashed=True)
+        inside = self.server.client(self.INSIDE)
+        self.server.advance(1)
+        self.assertEqual(inside.received, [])
+        self.assertEqual(len(self.server.node.notifier), 0)
+
+
 class ByLocation(WayCase):
     """The subscriber's Contact is a user of ours, or a GRUU of one."""
 
@@ -256,6 +354,22 @@ class ByLocation(WayCase):
     def test_nobody_is_there(self) -> None:
         self.subscribe(Contact=f"<{GRUU}>")
         self.assert_nothing_is_left()
+
+    @rfc(5626, "7", "a NOTIFY to a GRUU goes by the next flow where one has failed")
+    def test_several_flows_of_one_device(self) -> None:
+        """Each NOTIFY looks for its way, so that none relies on a flow that may be dead."""
+        other = Phone(self.server, "alice", "192.0.2.7")
+        outbound = "expires=600;reg-id={};" + INSTANCE
+        for phone, number in ((self.alice, 1), (other, 2)):
+            self.register(phone, f"<sip:alice@{phone.host}:5060>;{outbound.format(number)}")
+        self.subscribe(Contact=f"<{GRUU}>")
+        answer(other.client, 430)
+        self.assertEqual(answer(self.alice.client), [b"sip:alice@192.0.2.1:5060"])
+        self.change(b"one")
+        self.assertEqual(len(other.client.received), 1)
+        self.server.advance(5.2)
+        self.assertEqual(answer(self.alice.client), [b"sip:alice@192.0.2.1:5060"])
+        self.assertEqual(len(self.notifier), 1)
 
     def test_several_devices(self) -> None:
         """One that accepts is enough; where all refuse, it is over."""

@@ -123,6 +123,7 @@ class PackageTest(WinfoCase):
     def test_nobody_publishes(self) -> None:
         self.refuses(489, self.winfo.check, ALICE, b"a/b", b"", None)
 
+    @rfc(4660, "5.2", "a notifier that does not understand filters answers 415")
     @rows(
         {
             "no body": (b"", b"", 0),

@@ -96,16 +96,20 @@ class Process:
     ) -> None:
         self.name = name
         self._log = place / f"{name}.log"
+        self._arguments = [str(argument) for argument in arguments]
+        self._child = self._started(place)
+        case.addCleanup(self.stop)
+
+    def _started(self, place: Path) -> subprocess.Popen[bytes]:
         with self._log.open("wb") as log:
-            self._child = subprocess.Popen(
-                [str(argument) for argument in arguments],
+            return subprocess.Popen(
+                self._arguments,
                 cwd=place,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        case.addCleanup(self.stop)
 
     @property
     def pid(self) -> int:
@@ -215,6 +219,15 @@ class Server(Process):
         """Wait until it serves."""
         self.wait_for(self._answers, "the server's control socket")
         return self
+
+    def crash(self) -> None:
+        """Kill it, and wait until it serves again."""
+        self.kill()
+        self.wait(ENDING)
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        self._child = self._started(self.place)
+        self.ready()
 
     def forgets(self) -> None:
         """Wait until no transaction is left: none lacks an answer or an ACK."""

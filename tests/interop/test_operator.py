@@ -14,9 +14,11 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
+from tests.authority import Authority, dns
 from tests.interop.processes import (
     DEADLINE,
     HOST,
+    Process,
     Server,
     configuration,
     directory,
@@ -271,3 +273,53 @@ class CommandTests(TestCase):
             self.assertIn(f"sip:alice@{HOST}:", rows[0]["contact"])
         rows = json.loads(self.run_command(place, "bindings", f"bob@{DOMAIN}", "--json"))
         self.assertEqual(rows, [])
+
+
+class FollowTests(TestCase):
+    """``sipctl ... --follow``, beside a server that somebody uses."""
+
+    timeout = 120
+
+    def follow(self, place: Path, *words: str) -> Process:
+        """Begin to follow."""
+        command = [program("sipctl"), *words, "--follow", "--json"]
+        return Process(self, " ".join(words), command, place)
+
+    def test_what_comes_and_goes(self) -> None:
+        """Each change is a line; Ctrl-C is a good end, and that of the server is told."""
+        server = Server(self, DOMAIN, ["alice"]).ready()
+        tables = [self.follow(server.place, name) for name in ("flows", "bindings")]
+        probe = User(self, ALICE, server.port, "tcp")
+        for following in tables:
+            # It may not follow yet: somebody comes and goes until it does.
+            def told(following: Process = following) -> bool:
+                self.assertEqual(probe.register(60).status, 200)
+                self.assertEqual(probe.register(0).status, 200)
+                other = User(self, ALICE, server.port, "tcp")
+                other.close()
+                return '"new"' in following.output and '"gone"' in following.output
+
+            following.wait_for(told, "a line about what comes, and goes")
+        flows, bindings = tables
+        first = json.loads(flows.output.splitlines()[0])
+        self.assertEqual((first["transport"], first["local"]), ("TCP", f"{HOST}:{server.port}"))
+        os.kill(flows.pid, signal.SIGINT)
+        self.assertEqual(flows.wait(DEADLINE), 0)
+        self.assertNotIn("Traceback", flows.output)
+        server.stop()
+        self.assertEqual(bindings.wait(DEADLINE), 1)
+        self.assertTrue(bindings.output.endswith("sipctl: the server has ended\n"))
+
+    def test_a_connection_with_tls(self) -> None:
+        """What it is encrypted with, and who its peer has proven to be."""
+        place, port = directory(self), free_port()
+        certificate, key = Authority().write(place, "our", *dns(DOMAIN))
+        names = f'certificate = "{place / certificate}"\nprivate_key = "{place / key}"\n'
+        tls = f'[[listen]]\ntransport = "tls"\naddress = "{HOST}"\nport = {port}\n{names}'
+        server = Server(self, DOMAIN, ["alice"], tls).ready()
+        probe = User(self, ALICE, port, "tls")
+        self.assertEqual(probe.register(60).status, 200)
+        listed = sipctl(server.place, "flows", ALICE, "--json")
+        (row,) = json.loads(listed.stdout)
+        self.assertEqual((row["transport"], row["users"]), ("TLS", [ALICE]))
+        self.assertEqual((row["tls"], row["holds"]), ("TLSv1.3", {"bindings": 1}))

@@ -17,7 +17,18 @@ from sipproxy.interfaces.events import (
 )
 from sipproxy.sip.parser import parse_datagram
 from sipproxy.testing import octets
-from tests.presence.fakes import ALICE, BOB, PIDF_XML, Agent, P, basics, person, pidf, service
+from tests.presence.fakes import (
+    ALICE,
+    BOB,
+    PIDF_XML,
+    Agent,
+    Gone,
+    P,
+    basics,
+    person,
+    pidf,
+    service,
+)
 from tests.registrar.fakes import Flow
 from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
@@ -194,6 +205,16 @@ class SphereTest(WithPackage):
         state = self.agent.state()
         self.assertIsNone(self.package.render(state, bob, True))
         self.assertEqual(self.agent.notifier.told, [("judge", ALICE)])
+
+    @rfc(5025, "3.1.2", "all publications that there are make the sphere, whoever is gone")
+    def test_whose_connection_has_closed(self) -> None:
+        """It is of the person, who stays; and nobody's subscription is to end with a connection."""
+        flow = Gone()
+        text = person("p", SPHERE.format("work"))
+        self.agent.publish(pidf(text), flow=flow)
+        flow.is_open = False
+        self.assertTrue(self.agent.notifier.published[0].is_stale)
+        self.assertEqual(self.package.sphere(ALICE), b"work")
 
     def test_it_ends(self) -> None:
         """A watcher is judged again by then, whether anybody composes or not."""

@@ -30,6 +30,7 @@ from tests.presence.rulesets import (
     unknown,
 )
 from tests.rfc import rfc
+from tests.sip.tables import TableCase, rows
 
 REFUSED = {
     "nothing": (b"", "Malformed XML: it is empty"),
@@ -129,6 +130,29 @@ class Refused(SynchronousTestCase):
         data = ruleset(rule(), "\n\n" + rule(identity('<one id="bob"/>'), name="b"))
         error = str(self.assertRaises(ValueError, read_rules, data))
         self.assertTrue(error.startswith('line 3: rule "b": '), error)
+
+
+class Limits(TableCase):
+    """What takes too long to read."""
+
+    @rows(
+        {
+            "rules": ([f'<rule id="a{n}"/>' for n in range(11)],),
+            "names": ([rule(identity('<one id="sip:a@b"/>' * 9))],),
+            "conditions": ([rule('<sphere value="work"/>' * 10)],),
+            "what is not ASCII": ([rule(identity('<many domain="\xfc\xfc\xfc.test"/>'))],),
+            "what is escaped": ([rule(identity('<many domain="%41.test"/>'))],),
+        }
+    )
+    def test_eleven(self, written: list[str]) -> None:
+        data = ruleset(*written)
+        self.assertTrue(read_rules(data, most=11))
+        error = str(self.assertRaises(ValueError, read_rules, data, "", 10))
+        expected = "it has 11 rules, conditions and names in them, and 10 are allowed by [presence]"
+        self.assertEqual(error, f"{expected} rules")
+
+    def test_what_is_granted_is_not_counted(self) -> None:
+        self.assertTrue(read_rules(ruleset(rule(granted=unknown("a", "urn:x") * 100)), most=1))
 
 
 class Read(SynchronousTestCase):

@@ -11,6 +11,7 @@ from sipproxy.interfaces import Sender, Target
 from sipproxy.proxy.front import Front
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Response
+from sipproxy.sip.response import make_response
 from sipproxy.testing import FakeServer
 from tests.proxy.fakes import OPEN, Filter, Forwarder, Handler, Router, Senders, request
 from tests.rfc import rfc
@@ -193,6 +194,21 @@ class ResponseFilterTest(FrontCase):
         self.send()
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assertEqual(self.statuses, [500])
+
+    @rfc(3261, "16.7", "step 5: any 2xx to INVITE goes upstream immediately")
+    def test_a_bug_keeps_nobody_alone_in_a_call(self) -> None:
+        """What the filter has done to the 2xx until then is undone; the others see it."""
+        taken: list[Any] = []
+        self.patch(self.forwarder, "forward", lambda *arguments: taken.append(arguments))
+        self.send("INVITE")
+        ((invite, server, *_),) = taken
+        self.core.response_filters[0].does = KeyError("x")
+        for status, tag in ((180, b"a"), (200, b"a"), (200, b"b")):
+            self.core.respond_with(invite, server, make_response(invite, status, tag))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 3)
+        self.assertEqual(self.statuses, [200, 200])
+        marks = [response.raw_values(b"x-seen") for response in self.client.received]
+        self.assertEqual(marks, [[b"filter 2"]] * 2)
 
 
 class EntranceTest(FrontCase):

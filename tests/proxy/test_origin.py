@@ -13,6 +13,7 @@ from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
 from sipproxy.testing import FakeServer
 from tests.proxy.fakes import OPEN, Router, request
+from tests.rfc import rfc
 from tests.sip.tables import TableCase, rows
 
 NEAR, FAR = "192.0.2.2", "192.0.2.3"
@@ -72,6 +73,32 @@ class OriginTest(TableCase):
         for phone, status in zip(self.phones, (200, 481), strict=True):
             phone.answer(status)
         self.assertEqual(self.user.heard, ["200", "481"])
+
+    @rfc(5626, "7", "a request goes to the next flow of an instance where one has failed")
+    @rows({"gone": (430, 0), "nobody there": (408, 0), "silent": (0, 5.2)})
+    def test_another_flow_of_a_device(self, status: int, seconds: float) -> None:
+        """What becomes of the last one is told, and nothing of those before it."""
+        for target in self.targets:
+            target.instance = b"one"
+        self.router.does = self.targets
+        self.send(self.user)
+        first, second = self.phones
+        self.assertEqual((len(first.received), len(second.received)), (1, 0))
+        if status:
+            first.answer(status)
+        self.server.advance(seconds)
+        self.assertEqual((self.user.heard, len(second.received)), ([], 1))
+        second.answer(200)
+        self.server.advance(40)
+        self.assertEqual(self.user.heard, ["200"])
+
+    def test_no_other_flow_of_a_device_that_refuses(self) -> None:
+        for target in self.targets:
+            target.instance = b"one"
+        self.router.does = self.targets
+        self.send(self.user)
+        self.phones[0].answer(481)
+        self.assertEqual((self.user.heard, self.phones[1].received), (["481"], []))
 
     def test_silence(self) -> None:
         self.router.does = self.targets[:1]

@@ -64,6 +64,7 @@ class PackageTest(RegCase):
     def test_nobody_publishes(self) -> None:
         self.refuses(489, self.package.check, ALICE, MEDIA_TYPE, b"", None)
 
+    @rfc(4660, "5.2", "a notifier that does not understand filters answers 415")
     def test_a_filter_is_refused(self) -> None:
         request = Request(b"SUBSCRIBE", b"sip:alice@example.test", [], [], b"<filter-set/>")
         self.refuses(415, self.package.terms, request, ALICE, None)

@@ -96,6 +96,7 @@ class FlowTest(BindingCase):
                 "q": 1.0,
                 "path": ["<sip:p.test;lr>"],
                 "instance": None,
+                "reg_id": None,
                 "flow": shown and shown.replace("tcp", "TCP"),
             },
         )

@@ -178,6 +178,22 @@ class MeanwhileTests(DurableCase):
         self.store.fail()
         self.assertEqual((asked.status, self.known, self.kept), (500, [], []))
 
+    def test_an_operator_ends_what_there_was(self) -> None:
+        """Who looks at the bindings in turn neither drops what is written nor has it come back."""
+        self.registered(ONE)
+        location = self.host.location
+
+        def end() -> Any:
+            kept = [b for b in location.bindings(ALICE) if b.contact.raw_uri.decode() not in ONE]
+            return location.commit(ALICE, kept, REJECTED)
+
+        asked, ended, last = self.send(TWO), location.turns.take(ALICE, end), self.send(THREE)
+        for _ in range(3):
+            self.store.settle()
+        self.successResultOf(ended)
+        self.assertEqual((asked.status, last.status), (200, 200))
+        self.assertEqual((self.known, self.kept), ([TWO, THREE], [TWO, THREE]))
+
     def test_an_operator_removes_all(self) -> None:
         self.registered(ONE)
         asked = self.send(TWO)
@@ -201,5 +217,5 @@ class MeanwhileTests(DurableCase):
         self.send(TWO)
         self.store.settle()
         self.store.fail()
-        self.assertEqual(len(self.bench.registrar._turns), 0)
+        self.assertEqual(len(self.host.location.turns), 0)
         self.assertEqual(len(self.host.location._ledger), 0)

@@ -6,8 +6,10 @@ from sipproxy.sip.framing import PING, Framer
 from sipproxy.sip.parser import BadMessage, parse_framed
 from tests.sip.samples import HEAD, OK, START, octets
 from tests.sip.tables import TableCase, rows
+from tests.torture.mutants import Mutator, realistic
 
 MAX_HEAD, MAX_BODY = 600, 100
+MUTANTS = 3000
 FIRST = octets(b"Content-Length: 5", body=b"hello")
 SECOND = octets(b"l:0", start=OK)
 
@@ -80,6 +82,26 @@ class FramesTests(TableCase):
 
     def test_nothing_fed(self) -> None:
         self.assertEqual(Framer(MAX_HEAD, MAX_BODY).feed(b""), [])
+
+
+class SegmentTests(TableCase):
+    """How octets are parted on their way says nothing (§18.3)."""
+
+    def told(self, *segments: bytes) -> list[object]:
+        """Return what comes of segments: messages, pings, and what is wrong with the last."""
+        framer = Framer(MAX_HEAD, MAX_BODY)
+        frames = [frame for segment in segments for frame in framer.feed(segment)]
+        return [(f.status, f.reason) if isinstance(f, BadMessage) else f for f in frames]
+
+    def test_spoiled(self) -> None:
+        """Whole messages that come whole are cut at once, all others out of a buffer."""
+        mutator = Mutator(1, [*realistic(5060, "TCP"), FIRST, SECOND])
+        for _ in range(MUTANTS):
+            data = mutator.make() + FIRST + mutator.make()
+            whole = self.told(data)
+            self.assertEqual(self.told(data[:1], data[1:]), whole, data)
+            half = len(data) // 2
+            self.assertEqual(self.told(data[:half], data[half:]), whole, data)
 
 
 class FaultTests(TableCase):

@@ -27,6 +27,7 @@ from sipproxy.sip.scanner import (
     find_field,
     read_field,
     scan_address,
+    scan_end,
     scan_message,
     scan_params,
     scan_uri,
@@ -46,6 +47,7 @@ ORDINARY = {
     "final dot": (b"Via", b"SIP/2.0/UDP A.test.:5060;branch=z9hG4bKx"),
     "stamped": (b"Via", b"SIP/2.0/tcp 1.2.3.4:9;rport=5;received=1.2.3.4;branch=z9hG4bKx="),
     "bracket in value": (b"Via", b"SIP/2.0/UDP a;branch=z9hG4bK;x=a=[b"),
+    "quoted value": (b"Via", b'SIP/2.0/UDP a;branch=z9hG4bKx;x="y, <;"'),
     "compact": (b"v", b"SIP/2.0/UDP a.test;branch=z9hG4bKx"),
     "strange case": (b"VIA", b"SIP/2.0/UDP a.test;branch=z9hG4bKx"),
     "quoted name": (b"From", b'"A, <B>" <sip:a@a.test>;tag=1'),
@@ -61,7 +63,10 @@ STRANGE = {
     "two Vias on a line": (b"Via", b"SIP/2.0/UDP a;branch=z9hG4bKx, SIP/2.0/UDP b"),
     "IPv6": (b"Via", b"SIP/2.0/UDP [::1];branch=z9hG4bKx"),
     "spaces": (b"Via", b"SIP / 2.0 / UDP a;branch=z9hG4bKx"),
-    "quoted value": (b"Via", b'SIP/2.0/UDP a;branch=z9hG4bKx;x="y"'),
+    "an escape in a value": (b"Via", b'SIP/2.0/UDP a;branch=z9hG4bKx;x="\\""'),
+    "an open value": (b"Via", b'SIP/2.0/UDP a;branch=z9hG4bKx;x="y'),
+    "more after a quoted value": (b"Via", b'SIP/2.0/UDP a;branch=z9hG4bKx;x="y"z'),
+    "a quote in a value": (b"Via", b'SIP/2.0/UDP a;branch=z9hG4bKx;x=y"z"'),
     "a parameter twice": (b"Via", b"SIP/2.0/UDP a;branch=z9hG4bKx;x;X"),
     "an empty value": (b"Via", b"SIP/2.0/UDP a;branch="),
     "a value that begins badly": (b"Via", b"SIP/2.0/UDP a;branch==x"),
@@ -108,9 +113,11 @@ URIS = [
 
 ADDRESSES = [
     *(b"<sip:a@b>", b"<sip:a@b>;tag=1", b'"A B" <sip:a@b>;tag=1;x', b" A <sip:a@b;c>;q=0.5"),
+    *(b'<sip:a@b>;x="<;"', b'<sip:a@b>;x="";y', b'<sip:a@b>;+i="<u:\x00>"'),
     *(b"<tel:1>", b"Alice <>", b"<sip:a@b>;tag=1;TAG=2", b" <sip:a@b>"),
+    *(b'<sip:a@b>;x="', b'<sip:a@b>;x="\\"', b'<sip:a@b>;x="\\""', b'<sip:a@b>;x="y"z'),
     *(b'A "B" <sip:a@b>', b"sip:a@b;tag=1", b"<sip:a@b> ;tag=1", b"<", b"<sip:a@b>;tag=1 "),
-    *(b"<sip:a@b>;tag=", b'<sip:a@b>;x="<;"', b"*", b"", b"<sip:a@b>tag=1", b"<sip:a@b>;x=[::1]"),
+    *(b"<sip:a@b>;tag=", b"*", b"", b"<sip:a@b>tag=1", b"<sip:a@b>;x=[::1]"),
 ]  # fmt: skip
 LINES = [b"To: a", b"T:b", b"Subject :  c ", b"Subject: d", b"X:", b"Y: \r\n e\r\n f ", b"Z: g:h"]
 NAMES = [b"to", b"to", b"subject", b"subject", b"x", b"y", b"z"]
@@ -354,6 +361,9 @@ class MessageTests(SynchronousTestCase):
         self.assertRaises(TypeError, scan_message, b"")
         for scan in (scan_uri, scan_address, scan_params):
             self.assertRaises(TypeError, scan, None)
+        for wrong in ((b"",), ("", 0, 0, 0), (b"", None, 0, 0), (b"", 0, 0, "")):
+            self.assertRaises(TypeError, scan_end, *wrong)
+        self.assertRaises(OverflowError, scan_end, b"", 1 << 64, 0, 0)
         self.assertRaises(TypeError, find_field, (), [], b"to")
         self.assertRaises(TypeError, find_field, [], [])
 
@@ -398,14 +408,14 @@ class ValueTests(SynchronousTestCase):
             self.assertEqual(list(found.items()), list(split_params(text).items()), text)
 
     def test_table(self) -> None:
-        """Each row is read alike; the first eight are ordinary."""
+        """Each row is read alike; the first eleven are ordinary."""
         for place, value in enumerate(ADDRESSES):
             self.agree(value)
-            self.assertEqual(scan_address(value) is not None, place < 8, value)
+            self.assertEqual(scan_address(value) is not None, place < 11, value)
 
     def test_every_octet(self) -> None:
         """Any octet in any part."""
-        whole = b'"A" <sip:a@b>;x=y;z'
+        whole = b'"A" <sip:a@b>;x=y;z="<t>"'
         for place, octet in itertools.product(range(len(whole) + 1), range(256)):
             self.agree(whole[:place] + bytes((octet,)) + whole[place:])
 
@@ -421,6 +431,21 @@ class ValueTests(SynchronousTestCase):
         for name in (*NAMES, b"tox", b"t", b"", b"w"):
             found = find_field(NAMES, LINES, name)
             self.assertEqual(found, read_field(NAMES, LINES, name), name)
+
+    def test_ends(self) -> None:
+        """Where a message ends is told within the limits, wherever it begins."""
+        head = b"OPTIONS sip:a SIP/2.0\r\nl: 5"
+        data = head + b"\r\n\r\nhello"
+        for start in (0, 3):
+            inside = (b"x" * start + data, start)
+            self.assertEqual(scan_end(*inside, len(head), 5), start + len(data))
+            self.assertEqual(scan_end(*inside, len(head) - 1, 5), 0)
+            self.assertEqual(scan_end(*inside, len(head), 4), 0)
+        self.assertEqual(scan_end(data[:-5], 0, 99, 5), len(data))
+        for end in range(len(data) - 5):
+            self.assertEqual(scan_end(data[:end], 0, 99, 5), 0, data[:end])
+        for start in (-1, len(data), len(data) + 1):
+            self.assertEqual(scan_end(data, start, 99, 5), 0, start)
 
     def test_nothing_is_kept(self) -> None:
         """Nothing that was read, or refused, leaves anything behind."""

@@ -19,7 +19,7 @@ from sipproxy.store.accounts import (
     Everybody,
     split_aor,
 )
-from sipproxy.store.schema import FILE, DatabaseError
+from sipproxy.store.schema import FILE, DatabaseError, transaction
 
 ALICE = "alice@example.test"
 ADDRESSES = {
@@ -203,11 +203,17 @@ class InMemory(WithTable):
         accounts = Accounts(self.table)
         self.table.put(ALICE, "a", replace=False)
         self.assertEqual((len(accounts), accounts.known(ALICE.encode())), (0, False))
-        accounts.reload()
+        self.assertFalse(accounts.reload(), "nobody is gone")
         self.assertEqual((len(accounts), accounts.known(ALICE.encode())), (1, True))
         self.table.delete(ALICE)
-        accounts.reload()
+        self.assertTrue(accounts.reload())
         self.assertFalse(accounts.known(ALICE.encode()))
+
+    def test_reading_waits_for_nobody_who_writes(self) -> None:
+        self.table.put("alice@example.test", "secret", replace=False)
+        with transaction(self.table.path) as database:
+            database.execute("DELETE FROM accounts")
+            self.assertTrue(Accounts(self.table).known(b"alice@example.test"))
 
     def test_everybody(self) -> None:
         self.assertTrue(Everybody().known(b"whoever@example.test"))

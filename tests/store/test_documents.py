@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 from sipproxy.interfaces import IDocuments
 from sipproxy.store.documents import DocumentError, Documents, DocumentTable
 from sipproxy.store.options import DocumentsOptions
-from sipproxy.store.schema import DatabaseError
+from sipproxy.store.schema import DatabaseError, transaction
 from tests.presence.rulesets import rule, ruleset
 
 ALICE, BOB, RULES = b"alice@example.test", b"bob@example.test", "pres-rules"
@@ -102,6 +102,16 @@ class Reloading(DocumentCase):
         self.assertEqual(self.documents.get(ALICE, RULES, "index"), ONE)
         self.assertIsNone(self.documents.get(BOB, RULES, "index"))
         self.assertEqual(self.heard, [(ALICE, RULES)])
+
+    def test_while_another_process_writes(self) -> None:
+        """Nobody who reads waits: here the reactor would."""
+        self.table.put(ALICE, RULES, "index", ONE)
+        with transaction(self.table.path) as database:
+            database.execute("DELETE FROM documents")
+            self.documents.reload(ALICE)
+        self.assertEqual(self.documents.get(ALICE, RULES, "index"), ONE)
+        self.documents.reload(ALICE)
+        self.assertIsNone(self.documents.get(ALICE, RULES, "index"))
 
     def test_of_all(self) -> None:
         self.documents.put(ALICE, RULES, "index", ONE)

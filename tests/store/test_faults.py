@@ -121,9 +121,12 @@ class FullDiskTests(SynchronousTestCase):
         self.server.advance(0.2)
         self.assertEqual(problems(self.server.node), ["the store cannot be written"])
         self.assertEqual(self.kept()["bindings"], 1)
+        written, failed = self.store.took.up_to[-1][1], self.store.failures
+        self.assertTrue(written and failed)
         self.assertEqual(self.statuses(), [200, 200, 200])
         self.make_room()
         self.assertEqual(problems(self.server.node), [])
+        self.assertGreater(self.store.took.up_to[-1][1], written)
         again = self.server.restarted(crashed=True)
         self.assertEqual(len(list(again.node.location.aors())), 3)
 

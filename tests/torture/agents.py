@@ -106,7 +106,7 @@ class Agent:
             "dialogs": len(notifier),
             "resources": len(notifier.resources()),
             "changed": len(notifier._changed),
-            "composed": len(notifier._composed),
+            "composed": len(notifier.states),
             "queue": len(notifier._passes),
             "census": len(notifier.census),
             "publications": len(node.publications),

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("sipproxy/sip/_scan.c", "sipproxy/transport/_batch.c")
 TESTED = (
     *("tests.sip.test_scanner", "tests.sip.test_properties", "tests.sip.test_parser"),
+    "tests.sip.test_framing",
     *("tests.sip.test_rfc_messages", "tests.sip.test_message", "tests.sip.test_uri"),
     *("tests.transport.test_datagrams", "tests.transport.test_udp", "tests.torture.test_datagrams"),
     "tests.torture.test_reading",

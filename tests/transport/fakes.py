@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 
 from sipproxy.sip.parser import BadMessage
 from sipproxy.transaction.wheel import Wheel
+from sipproxy.transport.counts import Counts
 from sipproxy.transport.identity import SentBy
 from sipproxy.transport.settings import Limits
 from sipproxy.transport.stream import StreamFlow
@@ -26,6 +27,7 @@ class Surroundings:
 
     def __init__(self, **limits: Any) -> None:
         self.tape = None
+        self.counts = Counts()
         self.limits = msgspec.structs.replace(LIMITS, **limits)
         self.clock = Clock()
         self.wheel = Wheel(self._raised)

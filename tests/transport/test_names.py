@@ -60,6 +60,23 @@ class ValuesTest(NamesCase):
         """Favourites first; the root is nobody's name."""
         self.assertEqual(self.values("_s.test", SRV), ((0, 0, 5060, "."), (1, 2, 5070, "one.test")))
 
+    def test_what_is_counted(self) -> None:
+        """Answers by type and outcome, how long they took, and those that were known."""
+        self.names = self.known(queries=1)
+        for name, kind in (("one.test", A), ("one.test", A), ("nothing.test", SRV)):
+            self.values(name, kind)
+        self.problem("loop.test")
+        slow = Names(self.clock, Dns(queries=1), lambda name, kind: Deferred())
+        waiting = slow.ask("one.test", A)
+        self.assertEqual(slow.under_way, 1)
+        self.failureResultOf(slow.ask("two.test", A), Unreachable)
+        self.clock.advance(10)
+        self.failureResultOf(waiting, Unreachable)
+        known = {("A", "found"): 1, ("SRV", "none"): 1, ("A", "failed"): 1}
+        self.assertEqual((self.names.outcomes, self.names.hits), (known, 1))
+        self.assertEqual(slow.outcomes, {("A", "refused"): 1, ("A", "failed"): 1})
+        self.assertEqual((slow.took.total, slow.under_way), (10.0, 0))
+
     def test_naptr(self) -> None:
         self.assertEqual(self.values("n.test", NAPTR), ((1, 2, b"S", b"SIP+D2U", b"", "_s.test"),))
 

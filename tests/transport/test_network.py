@@ -364,6 +364,20 @@ class SocketsTest(SiteCase):
             self.assertIs(server.reach("sip:192.0.2.2", near=near).endpoint, endpoint)
         self.assertIs(server.reach("sip:192.0.2.2").endpoint, endpoints[0])
 
+    @rfc(5626, "5.3", "the name of a UDP flow is good after a restart")
+    def test_names_outlive_the_process(self) -> None:
+        """They name a socket by its address: there may be others then, and in another order."""
+        before = self.site(Listen("udp", FOUR, 0), Listen("udp", SIX, 0))
+        flows = before.reach("sip:127.0.0.9:5070"), before.reach("sip:[::1]:5070")
+        names = [before.network.name(flow) for flow in flows]
+        six = Listen("udp", SIX, before.port("udp", SIX))
+        before.stop()
+        after = self.site(Listen("udp", "127.0.0.2", 0), six)
+        self.assertIsNone(after.network.find(names[0]))
+        found = after.network.find(names[1])
+        self.assertEqual((found.address, found.sent_by.port), (("::1", 5070), six.port))
+        self.assertIsNone(after.network.find(names[1][:4]))
+
     async def test_ipv4_peers_keep_their_address(self) -> None:
         """V6ONLY: nobody is called ::ffff:127.0.0.1."""
         server = self.site(Listen("tcp", "0.0.0.0", 0, "a.test"), Listen("tcp", "::", 0, "a.test"))

@@ -286,7 +286,7 @@ class LieTest(ResolverCase):
             self.dns.fault = Unreachable("broken") if kind == AAAA else None
             return ask(self.dns, name, kind)
 
-        self.resolver._names._lookup = lookup
+        self.resolver.names._lookup = lookup
         self.assertEqual(self.hops("sip:bare.test"), ["udp 198.51.100.3:5060"])
         self.assertEqual(self.problem("sip:none.test:5060"), "broken")
 
@@ -302,5 +302,5 @@ class LieTest(ResolverCase):
         self.assertEqual(str(problem), "full.test: nothing from the DNS within 10 s")
         self.dns.answer()
         self.clock.advance(10)
-        self.assertEqual(self.resolver._names._asking, {})
+        self.assertEqual(self.resolver.names._asking, {})
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -124,7 +124,8 @@ class DocumentsFactory:
         from sipproxy.store.documents import Documents, DocumentTable
 
         try:
-            return Documents(DocumentTable(host.config.data, options))
+            presence = host.settings.presence
+            return Documents(DocumentTable(host.config.data, options, presence))
         except OSError as error:
             raise ValueError(
                 f"the documents in {host.config.data} cannot be used: {error}"

@@ -1,0 +1,1 @@
+"""Our server and Kamailio under the same load, in turn: ``make bench``."""

@@ -1,0 +1,1 @@
+"""Tests of what `make bench` makes of what it has measured."""
