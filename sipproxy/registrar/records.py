@@ -130,6 +130,7 @@ def _binding(kept: _Binding, store: IStore, flow: Flow | None) -> Binding:
     """Return a binding; all of it is read now, so that nothing fails later."""
     contact = NameAddr(kept.display, kept.uri, kept.raw_params)
     _ = contact.uri, features_of(contact.params)
+    contact.spare()
     if not (math.isfinite(kept.expires_on) and math.isfinite(kept.bound_on)):
         raise ValueError("a date that is none")
     instance = kept.instance

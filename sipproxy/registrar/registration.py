@@ -112,10 +112,11 @@ class Registration:
     def _all_asked(self, raw: list[bytes], current: Sequence[Binding]) -> list[Asked]:
         """Read the contacts; 400 where one that registers its flow is not alone (RFC 5626 §6)."""
         every = [self._asked(value, current) for value in raw]
-        kept = [asked for asked in every if asked.duration]
-        if len(kept) > 1 and any(asked.reg_id for asked in kept):
-            raise SipError(400, "Another Contact Beside A reg-id")
-        self.is_outbound = any(asked.reg_id for asked in every)
+        if len(every) > 1:
+            kept = [asked for asked in every if asked.duration]
+            if len(kept) > 1 and any(asked.reg_id for asked in kept):
+                raise SipError(400, "Another Contact Beside A reg-id")
+        self.is_outbound = any([asked.reg_id for asked in every])
         return every
 
     def _asked(self, value: bytes, current: Sequence[Binding]) -> Asked:
@@ -189,6 +190,7 @@ class Registration:
         event: bytes,
     ) -> Binding:
         request, read = self._request, asked.read
+        flow = self._flow if self._is_by_flow(host, asked) else None
         contact, params, q = _kept(asked.contact) if read is None else read.written
         return Binding(
             contact=contact,
@@ -198,7 +200,7 @@ class Registration:
             call_id=request.call_id,
             cseq=request.cseq.number,
             path=path,
-            flow=self._flow if self._is_by_flow(host, asked) else None,
+            flow=flow,
             instance=instance,
             silence=self._silence(asked),
             life=life,

@@ -172,6 +172,31 @@ static int put(PyObject *params, Text name, Text value, int has_value)
     return is_put;
 }
 
+/* name "=" ( value / quoted ) *( "," name "=" ... ) up to `end`, without escapes; 0 if it is not. */
+static int digest_params(const char *at, const char *end, PyObject *params)
+{
+    for (;; at++) {
+        Text name = {at = run_of(at, end, SPACE), 0}, value;
+        at = run_of(at, end, TOKEN);
+        if (!(name.size = at - name.at)) return 0;
+        at = run_of(at, end, SPACE);
+        if (at == end || *at != '=') return 0;
+        value.at = at = run_of(at + 1, end, SPACE);
+        if (at < end && *at == '"') {
+            for (value.at = ++at; at < end && *at != '"' && *at != '\\';) at++;
+            if (at == end || *at == '\\') return 0;
+            value.size = at++ - value.at;
+        }
+        else {
+            at = run_of(at, end, VALUE);
+            if (!(value.size = at - value.at)) return 0;
+        }
+        at = run_of(at, end, SPACE);
+        if ((at < end && *at != ',') || !put(params, name, value, 1)) return 0;
+        if (at == end) return 1;
+    }
+}
+
 /* *( ";" token [ "=" value ] ) up to `end`, without spaces, brackets and escapes, but for what is
    quoted; 0 if it is not. */
 static int header_params(const char *at, const char *end, PyObject *params)
@@ -597,6 +622,20 @@ static PyObject *scan_params(PyObject *module, PyObject *text)
     return or_none(params);
 }
 
+static PyObject *scan_digest(PyObject *module, PyObject *text)
+{
+    PyObject *params;
+    const char *at;
+    if (!PyBytes_Check(text)) {
+        PyErr_SetString(PyExc_TypeError, "digest(text: bytes)");
+        return NULL;
+    }
+    at = PyBytes_AS_STRING(text);
+    params = PyDict_New();
+    if (params && !digest_params(at, at + PyBytes_GET_SIZE(text), params)) Py_CLEAR(params);
+    return or_none(params);
+}
+
 /* The value of the first line of a header, stripped and still folded, or None. */
 static PyObject *scan_field(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
@@ -620,6 +659,32 @@ static PyObject *scan_field(PyObject *module, PyObject *const *arguments, Py_ssi
         return bytes_of(stripped(colon + 1, end));
     }
     Py_RETURN_NONE;
+}
+
+/* The names, and the lines, of those headers that are in a set. */
+static PyObject *scan_select(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 3 || !PyList_Check(arguments[0]) || !PyList_Check(arguments[1])
+        || !PyAnySet_Check(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "select(names: list, lines: list, wanted: frozenset)");
+        return NULL;
+    }
+    PyObject *names = PyList_New(0), *lines = PyList_New(0), *both = NULL;
+    int is_in = names && lines ? 0 : -1;
+    for (Py_ssize_t i = 0; is_in >= 0 && i < PyList_GET_SIZE(arguments[0])
+             && i < PyList_GET_SIZE(arguments[1]); i++) {
+        PyObject *name = PyList_GET_ITEM(arguments[0], i), *line = PyList_GET_ITEM(arguments[1], i);
+        Py_INCREF(name);
+        Py_INCREF(line);  /* comparing may run code that edits the lists */
+        is_in = PySet_Contains(arguments[2], name);
+        if (is_in > 0 && (PyList_Append(names, name) || PyList_Append(lines, line))) is_in = -1;
+        Py_DECREF(name);
+        Py_DECREF(line);
+    }
+    if (is_in >= 0) both = PyTuple_Pack(2, names, lines);
+    Py_XDECREF(names);
+    Py_XDECREF(lines);
+    return both;
 }
 
 static int learn(PyObject *written, PyObject *name, long field)
@@ -695,8 +760,10 @@ static PyMethodDef functions[] = {
     {"end", (PyCFunction)(void (*)(void))scan_end, METH_FASTCALL, "Find where a message ends."},
     {"uri", scan_uri, METH_O, "Read a URI."},
     {"address", scan_address, METH_O, "Read a value of From, To or Contact."},
+    {"digest", scan_digest, METH_O, "Read the parameters of credentials, or of a challenge."},
     {"params", scan_params, METH_O, "Read the parameters of a header."},
     {"field", (PyCFunction)(void (*)(void))scan_field, METH_FASTCALL, "Find a header's value."},
+    {"select", (PyCFunction)(void (*)(void))scan_select, METH_FASTCALL, "Choose among headers."},
     {NULL, NULL, 0, NULL},
 };
 

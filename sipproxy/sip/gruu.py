@@ -11,7 +11,7 @@ from sipproxy.sip.uri import Uri, aor_uri
 
 LONGEST_INSTANCE = 512  # bytes; an ordinary one, a UUID, has 45
 _LONGEST_VALUE = 100  # bytes of a gr parameter, before escaping
-_uric = re.compile(rb"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]]|%[0-9A-Fa-f]{2})+").fullmatch
+_uric = re.compile(rb"(?:[A-Za-z0-9;/?:@&=+$,\-_.!~*'()\[\]]++|%[0-9A-Fa-f]{2})+").fullmatch
 _escape = re.compile(rb"%[0-9A-Fa-f]{2}")
 _unsafe = re.compile(rb"[^A-Za-z0-9\[\]/:&+$\-_.!~*'()]")  # in a pvalue (RFC 3261 §25.1)
 

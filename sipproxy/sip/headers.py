@@ -18,7 +18,7 @@ from sipproxy.sip.grammar import (
     split_quoted,
     unquote,
 )
-from sipproxy.sip.scanner import scan_address
+from sipproxy.sip.scanner import scan_address, scan_digest
 from sipproxy.sip.uri import Uri, canonical_host, parse_uri
 
 MAGIC_COOKIE = b"z9hG4bK"  # §8.1.1.7
@@ -118,8 +118,8 @@ class NameAddr:
         return self._params
 
     def spare(self) -> None:
-        """Forget the parameters but as they are written: for what is kept long and asked rarely."""
-        self._params = None
+        """Forget what was parsed: it takes more room than the text, and can be had again."""
+        self._uri = self._params = None
 
     @property
     def uri(self) -> Uri:
@@ -236,13 +236,19 @@ def parse_authorization(value: bytes) -> Authorization:
     for Digest with a repeated or malformed parameter; other schemes keep none.
     """
     scheme, *rest = value.split(None, 1) or (b"",)
-    params: dict[bytes, bytes] = {}
     if scheme.lower() != b"digest":
-        return Authorization(scheme.lower(), params)
-    for piece in split_quoted(b"".join(rest), b","):
-        name, equals, text = piece.partition(b"=")
+        return Authorization(scheme.lower(), {})
+    text = b"".join(rest)
+    return Authorization(b"digest", scan_digest(text) or read_digest(text))
+
+
+def read_digest(text: bytes) -> dict[bytes, bytes]:
+    """Read the parameters of Digest, without the scanner; raises `SipError` 400."""
+    params: dict[bytes, bytes] = {}
+    for piece in split_quoted(text, b","):
+        name, equals, value = piece.partition(b"=")
         name = name.strip().lower()
         if not equals or not is_token(name) or name in params:
             raise malformed("credentials")
-        params[name] = unquote(text.strip())
-    return Authorization(b"digest", params)
+        params[name] = unquote(value.strip())
+    return params

@@ -16,8 +16,8 @@ _MAC = 24
 class Nonces:
     """Makes nonces, knows its own again, and lets each count pass once.
 
-    ``key`` is secret; ``lifetime`` is in seconds. Only counts of verified credentials are kept,
-    and none for longer than two lifetimes.
+    ``key`` is secret, of at most 64 bytes; ``lifetime`` is in seconds. Only counts of verified
+    credentials are kept, and none for longer than two lifetimes.
     """
 
     def __init__(self, key: bytes, lifetime: float) -> None:
@@ -35,7 +35,7 @@ class Nonces:
 
     def salt(self, chance: bytes, source: bytes) -> bytes:
         """Return a salt that tells which address a nonce is sent to; ``chance``: 4 random bytes."""
-        return chance + hmac.digest(self._key, chance + source, hashlib.sha256)[:4]
+        return chance + self._code(chance + source, 4)
 
     def is_for(self, nonce: bytes, source: bytes) -> bool:
         """Tell whether a nonce of ours was sent to an address, so that who has it is there."""
@@ -84,5 +84,8 @@ class Nonces:
         return True
 
     def _mac(self, realm: bytes, head: bytes) -> bytes:
-        digest = hmac.digest(self._key, realm + b"\0" + head, hashlib.sha256)
-        return digest.hex()[:_MAC].encode()
+        return self._code(realm + b"\0" + head, _MAC // 2).hex().encode()
+
+    def _code(self, text: bytes, size: int) -> bytes:
+        """Return an authentication code (RFC 7693 §2.9); HMAC takes four times as long."""
+        return hashlib.blake2b(text, key=self._key, digest_size=size).digest()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.message import Request, Response
+from sipproxy.sip.scanner import select
 from sipproxy.sip.status import reason_for
 
 _COPIED = frozenset((b"via", b"from", b"to", b"call-id", b"cseq"))
@@ -25,11 +26,7 @@ def make_response(
     ``headers`` are (name, value) pairs; Content-Length is added.
     """
     copied = _COPIED_TRYING if status == 100 else _COPIED
-    names, lines = [], []
-    for name, line in zip(request.names, request.lines, strict=True):
-        if name in copied:
-            names.append(name)
-            lines.append(line)
+    names, lines = select(request.names, request.lines, copied)
     if status > 100 and b"to" in names and not _has_tag(request):
         lines[names.index(b"to")] += b";tag=" + tag
     for name, value in headers:

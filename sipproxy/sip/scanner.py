@@ -7,6 +7,7 @@ mistake is answered with.
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,11 +20,14 @@ __all__ = [
     "find_field",
     "prepare",
     "read_field",
+    "read_select",
     "scan_address",
+    "scan_digest",
     "scan_end",
     "scan_message",
     "scan_params",
     "scan_uri",
+    "select",
 ]
 
 
@@ -34,13 +38,22 @@ def read_field(names: list[bytes], lines: list[bytes], name: bytes, /) -> bytes 
     return lines[names.index(name)].split(b":", 1)[1].strip()
 
 
+def read_select(
+    names: list[bytes], lines: list[bytes], wanted: frozenset[bytes], /
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the names, and the lines, of those headers that are wanted, in their order."""
+    chosen = [name in wanted for name in names]
+    return list(compress(names, chosen)), list(compress(lines, chosen))
+
+
 try:
     from sipproxy.sip._scan import address as scan_address
+    from sipproxy.sip._scan import digest as scan_digest
     from sipproxy.sip._scan import end as scan_end
     from sipproxy.sip._scan import field as find_field
     from sipproxy.sip._scan import message as scan_message
     from sipproxy.sip._scan import params as scan_params
-    from sipproxy.sip._scan import prepare
+    from sipproxy.sip._scan import prepare, select
     from sipproxy.sip._scan import uri as scan_uri
 
     IS_BUILT = True
@@ -48,6 +61,10 @@ except ImportError:
     IS_BUILT = False
 
     def scan_message(data: bytes, fits: bool, /) -> Request | Response | None:
+        """Find nothing ordinary."""
+        return None
+
+    def scan_digest(text: bytes, /) -> dict[bytes, bytes] | None:
         """Find nothing ordinary."""
         return None
 
@@ -68,6 +85,7 @@ except ImportError:
         return None
 
     find_field = read_field
+    select = read_select
 
     def prepare(
         names: dict[bytes, tuple[bytes, int]],

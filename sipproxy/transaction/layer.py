@@ -64,7 +64,7 @@ class TransactionLayer:
         self.limit = limit
         self._servers: dict[Hashable, ServerTransaction] = {}
         self._clients: dict[tuple[bytes, bytes], ClientTransaction] = {}
-        self._claimed: dict[Hashable, ServerTransaction] = {}
+        self._claimed: dict[bytes, ServerTransaction] = {}
         # Bound once: each transaction that lingers would keep an object of its own for it.
         self._ended_server, self._ended_client = self._forget_server, self._forget_client
 
@@ -228,7 +228,9 @@ class TransactionLayer:
         if request.to.tag is not None:
             return True
         sender = request.from_  # with its URI, for what another user sends is another request
-        key = (sender.raw_uri, sender.tag, request.call_id, request.cseq.number, request.method)
+        number, tag = request.cseq.number, sender.tag or b""
+        # Octets take half the room of what they are made of; there is no line feed in any.
+        key = b"%b\n%b\n%b\n%d %b" % (sender.raw_uri, tag, request.call_id, number, request.method)
         if self._claimed.get(key, server) is not server:
             return False
         if self._servers.get(server.key) is server:  # it may have ended before it is claimed

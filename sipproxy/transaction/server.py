@@ -51,7 +51,7 @@ class ServerTransaction:
         forget: Callable[[ServerTransaction], None],
     ) -> None:
         self.key = key
-        self.merge_key: Hashable = None
+        self.merge_key: bytes | None = None
         self.request: Request | None = request
         self.flow: Flow | None = flow
         self.path = path

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import (
     IPushProducer,
 )
 from twisted.internet.protocol import Factory
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -199,7 +199,7 @@ class TlsFlow(StreamFlow):
     ``ready`` is then told the outcome. ``proven_domains`` are those of the peer's certificate,
     which OpenSSL has verified: one that it refuses ends the handshake.
 
-    Twisted gathers what is written in a turn, and tells when too much waits.
+    Twisted tells when too much waits for the kernel.
     """
 
     via_transport = b"TLS"
@@ -253,18 +253,20 @@ class TlsFlow(StreamFlow):
     def _count(self, outcome: str) -> None:
         self.surroundings.counts.handshakes["out" if self.wanted else "in", outcome] += 1
 
-    def _put(self, data: bytes) -> None:
-        if self._stalled is not None:
-            self._queued += len(data)
-            self._check_queue()
-        if not self._closing:
-            self._wire.write(data)
+    def flush(self) -> None:
+        """Send what was gathered, in as few records as may be, unless too much waits already."""
+        if self._closing or self._stalled is not None or not self._gathered:
+            return
+        data, self._gathered, self._queued = b"".join(self._gathered), [], 0
+        self._wire.write(data)
+        socket = self._wire.transport
+        if socket is not None and not socket.disconnecting:
+            socket.doWrite()  # now, and not in another turn; an error the reactor will find, too
 
     def pauseProducing(self) -> None:
-        """Twisted's buffer is full: begin to count."""
+        """Twisted's buffer is full: what comes now is gathered until there is room."""
         if self._stalled is None:
             self._stalled = self.surroundings.seconds()
-            self._queued = 0
             self._sleep()
 
     def woken(self) -> None:
@@ -359,12 +361,13 @@ class _One(Factory):
         return flow
 
 
-class _Wrapping(BufferingTLSTransport):
+class _Wrapping(TLSMemoryBIOProtocol):
     """TLS between a connection and its flow, without a cycle where it ends as it should not.
 
     Twisted keeps the Failure of a broken TLS in a local name of the frame that its traceback leads
     to: with it 60 KiB of OpenSSL's would wait for the collector, for whoever opens a connection and
-    leaves amid the handshake. `_tlsShutdownFinished` is told of each; nothing public is.
+    leaves amid the handshake. `_tlsShutdownFinished` is told of each; nothing public is. What a
+    turn writes it need not gather: flows do.
     """
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:

@@ -13,7 +13,14 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_params, split_params
-from sipproxy.sip.headers import CSeq, NameAddr, Via, parse_name_addr, read_name_addr
+from sipproxy.sip.headers import (
+    CSeq,
+    NameAddr,
+    Via,
+    parse_name_addr,
+    read_digest,
+    read_name_addr,
+)
 from sipproxy.sip.message import Request, Response
 from sipproxy.sip.parser import (
     BadMessage,
@@ -26,11 +33,14 @@ from sipproxy.sip.scanner import (
     IS_BUILT,
     find_field,
     read_field,
+    read_select,
     scan_address,
+    scan_digest,
     scan_end,
     scan_message,
     scan_params,
     scan_uri,
+    select,
 )
 from sipproxy.sip.uri import Uri, parse_uri, read_uri
 from tests.shared import SHARED, needs_shared
@@ -119,6 +129,14 @@ ADDRESSES = [
     *(b'A "B" <sip:a@b>', b"sip:a@b;tag=1", b"<sip:a@b> ;tag=1", b"<", b"<sip:a@b>;tag=1 "),
     *(b"<sip:a@b>;tag=", b"*", b"", b"<sip:a@b>tag=1", b"<sip:a@b>;x=[::1]"),
 ]  # fmt: skip
+CREDENTIALS = [
+    *(b'username="a", realm="b c", nc=00000001,qop=auth', b'A="x,;=<>",b=c', b'a=""', b"a=b=c"),
+    *(b' a = "b" , c = d ', b'a="b"\t,c="\xff"', b"uri=sip:a@b"),
+]
+STRANGE_CREDENTIALS = [
+    *(b"", b"a", b"a=", b"=b", b"a=b,", b",a=b", b"a=b,,c=d", b"a=b,A=c", b'a="b', b'a="\\""'),
+    *(b'a="b"c', b'a=b"c"', b"a=b c", b"a b=c", b"a=b;c=d", b'a="b" c="d"'),
+]
 LINES = [b"To: a", b"T:b", b"Subject :  c ", b"Subject: d", b"X:", b"Y: \r\n e\r\n f ", b"Z: g:h"]
 NAMES = [b"to", b"to", b"subject", b"subject", b"x", b"y", b"z"]
 
@@ -359,7 +377,7 @@ class MessageTests(SynchronousTestCase):
         """It takes octets, and is prepared once."""
         self.assertRaises(TypeError, scan_message, "text", True)
         self.assertRaises(TypeError, scan_message, b"")
-        for scan in (scan_uri, scan_address, scan_params):
+        for scan in (scan_uri, scan_address, scan_params, scan_digest):
             self.assertRaises(TypeError, scan, None)
         for wrong in ((b"",), ("", 0, 0, 0), (b"", None, 0, 0), (b"", 0, 0, "")):
             self.assertRaises(TypeError, scan_end, *wrong)
@@ -432,6 +450,15 @@ class ValueTests(SynchronousTestCase):
             found = find_field(NAMES, LINES, name)
             self.assertEqual(found, read_field(NAMES, LINES, name), name)
 
+    def test_selected(self) -> None:
+        """Those of several names, in their order."""
+        for wanted in (frozenset[bytes](), frozenset(NAMES), frozenset((b"to", b"via", b"no"))):
+            found = select(NAMES, LINES, wanted)
+            self.assertEqual(found, read_select(NAMES, LINES, wanted))
+            self.assertEqual(len(found[0]), len(found[1]))
+        self.assertRaises(TypeError, select, [], [], ())
+        self.assertRaises(TypeError, select, [[]], [b""], frozenset((b"to",)))
+
     def test_ends(self) -> None:
         """Where a message ends is told within the limits, wherever it begins."""
         head = b"OPTIONS sip:a SIP/2.0\r\nl: 5"
@@ -451,6 +478,47 @@ class ValueTests(SynchronousTestCase):
         """Nothing that was read, or refused, leaves anything behind."""
         for _ in range(10):
             self.test_table()
+        before = sys.getallocatedblocks()
+        for _ in range(100):
+            self.test_table()
+        self.assertLess(sys.getallocatedblocks() - before, 100)
+
+
+class DigestTests(SynchronousTestCase):
+    """What credentials say, one way and the other (RFC 7616 §3.4)."""
+
+    skip = built
+
+    def agree(self, text: bytes) -> bool:
+        """Check that what the scanner reads the parser reads alike; tell whether it does."""
+        found = scan_digest(text)
+        if found is not None:
+            self.assertEqual(list(found.items()), list(read_digest(text).items()), text)
+        return found is not None
+
+    def test_table(self) -> None:
+        """Each row is read alike, or left to the parser."""
+        for text in CREDENTIALS:
+            self.assertTrue(self.agree(text), text)
+        for text in STRANGE_CREDENTIALS:
+            self.assertFalse(self.agree(text), text)
+
+    def test_every_octet(self) -> None:
+        """Any octet in any place."""
+        whole = b'a="b", c=d'
+        for place, octet in itertools.product(range(len(whole) + 1), range(256)):
+            self.agree(whole[:place] + bytes((octet,)) + whole[place:])
+
+    @given(st.text('ab="\\, \t;<', max_size=20).map(str.encode))
+    @examples(500)
+    def test_drawn(self, text: bytes) -> None:
+        """Whatever is drawn."""
+        self.agree(text)
+        self.agree(b"x=y," + text)
+
+    def test_nothing_is_kept(self) -> None:
+        """Nothing that was read, or refused, leaves anything behind."""
+        self.test_table()
         before = sys.getallocatedblocks()
         for _ in range(100):
             self.test_table()

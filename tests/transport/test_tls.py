@@ -425,6 +425,36 @@ class ServerTests(TlsCase):
         await self.until(filled)
         self.assertEqual(a.network.connections, 0)
 
+    async def flow(self, **limits: Any) -> tuple[TlsClient, Any]:
+        """Return a client that has been answered, and the server's flow to it."""
+        a = self.tls("a.test", **limits)
+        client = TlsClient(self, a, self.context())
+        await client.handshake()
+        client.tls.send(message("SIP/2.0/TLS 192.0.2.9;branch=z9hG4bKx"))
+        self.assertIn(b"SIP/2.0 200", await client.read())
+        return client, a.flows[0]
+
+    async def test_one_that_reads_late(self) -> None:
+        """What the kernel has no room for is sent in its order, what came meanwhile after it."""
+        client, flow = await self.flow(write_queue=20_000_000)
+        wanted = b"".join(b"%07d\n" % number * 50_000 for number in range(20))
+        for start in range(0, len(wanted), 400_000):
+            flow.send(wanted[start : start + 400_000])
+            await deferLater(reactor, 0)
+        got = b""
+        while len(got) < len(wanted):
+            got += await client.read()
+        self.assertEqual(got, wanted)
+
+    async def test_one_record(self) -> None:
+        """What is sent in one turn leaves when it is over, in one record."""
+        client, flow = await self.flow()
+        for text in (b"a", b"b", b"c"):
+            flow.send(text)
+        flow.flush()
+        client.tls.settimeout(10)
+        self.assertEqual(client.tls.recv(65535), b"abc")
+
     def test_no_room_for_who_is_silent(self) -> None:
         """OpenSSL keeps 32 KiB for the records of each connection, unless told not to."""
         a = self.tls("a.test")
