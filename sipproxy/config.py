@@ -26,7 +26,6 @@ from sipproxy.transport.lookup import parse_server
 from sipproxy.transport.settings import Dns, Hep, Limits, Listen, Tls
 
 DEFAULT_FILE = "sipproxy.toml"
-MOST_LISTENERS = 256  # names of flows have the number of theirs in an octet
 
 
 class ConfigError(Exception):
@@ -215,8 +214,6 @@ def _check(config: Config) -> None:
             _check_host(config, f"{key}[{index}]", name)
     if not settings.listen:
         raise config.error("listen", "nothing to listen on: add a [[listen]] table")
-    if len(settings.listen) > MOST_LISTENERS:
-        raise config.error("listen", f"more than {MOST_LISTENERS}: remove some")
     _check_place(config, "http", settings.http.address, settings.http.port)
     for index, listen in enumerate(settings.listen):
         _check_listen(config, f"listen[{index}]", listen)

@@ -98,10 +98,6 @@ FAULTS = {
         "listen[0].adress: unknown key; remove it, or use: address, advertise, "
         "certificate, port, private_key, transport",
     ),
-    "listen: too many": (
-        GOOD + '[[listen]]\ntransport = "udp"\naddress = "127.0.0.1"\n' * 256,
-        "listen: more than 256: remove some",
-    ),
     "listen: in the second": (
         GOOD + '[[listen]]\ntransport = "udp"',
         "listen[1].address: is missing; add it",

@@ -28,8 +28,8 @@ class BindTest(SynchronousTestCase):
             self.assertFalse(one.socket.getblocking())
 
     def test_same_port_over_udp_and_tcp(self) -> None:
-        (udp,) = self.bound(Listen("udp", "127.0.0.1", 0))
-        (tcp,) = self.bound(Listen("tcp", "127.0.0.1", udp.listen.port))
+        (tcp,) = self.bound(Listen("tcp", "127.0.0.1", 0))  # more of these are taken by others
+        (udp,) = self.bound(Listen("udp", "127.0.0.1", tcp.listen.port))
         self.assertEqual(tcp.listen.port, udp.listen.port)
 
     def test_ipv4_and_ipv6_on_one_port(self) -> None:
