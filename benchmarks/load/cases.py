@@ -82,6 +82,7 @@ class Operation:
     load: Mapping[str, object]
     needs: Sequence[str] = ()
     per_notify: bool = False
+    is_warm: bool = False  # the server has had as much before, of others, and has cleaned it up
     unit: str = field(default="µs", init=False)
 
     @property
@@ -89,13 +90,19 @@ class Operation:
         """How its users are called, who are nobody else's: a server may see several cases."""
         return f"u{[one.name for one in OPERATIONS].index(self.name):03}"
 
+    @property
+    def _earlier(self) -> str:
+        """How those are called who warm the server."""
+        return self.prefix.replace("u", "w")
+
     def setting(self, size: Size) -> Setting:
         """Return what it needs of a server."""
         if "digest" not in self.needs:
             return Setting(frozenset(self.needs))
         users = options(self.load, size).get("users", self.counts[size.value])
         assert isinstance(users, int)
-        accounts = [f"{self.prefix}{number:06}" for number in range(users)]
+        prefixes = [self.prefix, *[self._earlier] * self.is_warm]
+        accounts = [f"{prefix}{number:06}" for prefix in prefixes for number in range(users)]
         return Setting(frozenset(self.needs) - {"digest"}, accounts)
 
     def options(self, size: Size) -> dict[str, object]:
@@ -110,6 +117,8 @@ class Operation:
         """Run the load, and share the CPU time among the operations."""
         count = self.counts[size.value]
         settle = Setting().linger + SETTLING if settles else 0.1
+        if self.is_warm:
+            self._warm(server, size)
         run = generator.run(server, self.op, **{**self.options(size), "settle": settle})
         fault = run.fault or self._unchallenged(run)
         if not run.is_complete:
@@ -117,6 +126,12 @@ class Operation:
         share = 1e6 / (run.told["notify"] if self.per_notify else count)
         after = run.cleaning(settle) * share if settles else None
         return Figure(run.cpu * share, after, fault)
+
+    def _warm(self, server: Server, size: Size) -> None:
+        """Let a server do the same for others first, and clean it up."""
+        others = {"user_prefix": self._earlier, "pres_prefix": self._earlier}
+        settle = {"settle": 0.1 if size == Size.LEAST else Setting().linger + SETTLING}
+        generator.run(server, self.op, **{**self.options(size), **others, **settle})
 
     def _unchallenged(self, run: Run) -> str:
         """Return how many were not asked for a password; nothing where all were who should be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from benchmarks.load import generator, kamailio
-from benchmarks.load.cases import OPERATIONS, Case, Figure, Size
+from benchmarks.load.cases import OPERATIONS, Case, Figure, Operation, Size
 from benchmarks.load.kamailio import Qm, Tlsf
 from benchmarks.load.latency import Latency, LatencyBeside
 from benchmarks.load.memory import KEPT, Idle
@@ -105,31 +106,41 @@ def _lines(path: str) -> list[str]:
         return []
 
 
-def chosen(only: Sequence[str]) -> list[Result]:
+def chosen(only: Sequence[str], warm: bool = False) -> list[Result]:
     """Return the cases that are called so, or whose names begin so; all where none is given."""
     for name in only:
         if not any(f"{case.name}-".startswith(f"{name}-") for case in CASES):
             names = ", ".join(case.name for case in CASES)
             raise click.ClickException(f"no case is called {name}; there are: {names}")
     beginnings = tuple(f"{name}-" for name in only) or ("",)
-    return [Result(case) for case in CASES if f"{case.name}-".startswith(beginnings)]
+    cases = [case for case in CASES if f"{case.name}-".startswith(beginnings)]
+    return [
+        Result(dataclasses.replace(case, is_warm=warm) if isinstance(case, Operation) else case)
+        for case in cases
+    ]
 
 
 @click.command()
 @click.option("--only", multiple=True, metavar="CASE", help="A case, or how several begin.")
 @click.option("--rounds", type=click.IntRange(1, 99), help="Three, or one with --quick.")
 @click.option("--quick", is_flag=True, help="Small counts and one round: a first look.")
+@click.option("--warm", is_flag=True, help="Each server has had each load before: takes long.")
 @click.option("--json", "file", type=click.Path(path_type=Path), help="Write all rounds there.")
 @click.option("--list", "lists", is_flag=True, help="Print the names of all cases.")
 def main(
-    only: tuple[str, ...], rounds: int | None, quick: bool, file: Path | None, lists: bool
+    only: tuple[str, ...],
+    rounds: int | None,
+    quick: bool,
+    warm: bool,
+    file: Path | None,
+    lists: bool,
 ) -> None:
     """Measure our server and, where installed, Kamailio: CPU time, latency, memory."""
     if lists:
         print("\n".join(f"{case.name:22} {case.title}" for case in CASES))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
-    results = chosen(only)
+    results = chosen(only, warm)
     room(DESCRIPTORS)
     try:
         generator.build()
@@ -139,7 +150,7 @@ def main(
         if line:
             print(line)
     size = Size.QUICK if quick else Size.FULL
-    facts = about()
+    facts = {**about(), "counts": size.name.lower(), "servers": "warm" if warm else "fresh"}
     measure(results, list(SERVERS), size, rounds or (1 if quick else 3))
     _report(results, facts, file)
 
@@ -147,9 +158,10 @@ def main(
 def _report(results: Sequence[Result], facts: dict[str, Any], file: Path | None) -> None:
     print("; ".join(f"{name}: {value}" for name, value in facts.items()))
     print(rendered(results))
-    for result in results:
-        for fault in result.faults():
-            print(fault)
+    for heading, lines in (("Failed:", Result.faults), ("Rounds differ:", Result.spreads)):
+        found = [f"- {line}" for result in results for line in lines(result)]
+        if found:
+            print("\n".join(["", heading, *found]))
     if file is not None:
         told = {"about": facts, "cases": [result.plain() for result in results]}
         file.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")

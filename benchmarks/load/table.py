@@ -10,6 +10,7 @@ from benchmarks.load.cases import Case, Figure
 from benchmarks.load.targets import LIMIT, TARGETS, Target
 
 PEER = "tlsf"  # what ours is compared with
+WIDE = 1.3  # the largest to the smallest of the rounds of one case
 COLUMNS = {
     "ours": "ours, with C",
     "pure": "ours, Python",
@@ -45,6 +46,14 @@ class Result:
             for number, figure in enumerate(figures, 1):
                 if figure.fault:
                     yield f"{self.case.name}, {COLUMNS[server]}, round {number}: {figure.fault}"
+
+    def spreads(self) -> Iterator[str]:
+        """Return between what the rounds lie where the median says little."""
+        for server, figures in self._figures.items():
+            values = [figure.value for figure in figures if figure.value is not None]
+            if values and max(values) > WIDE * min(values):
+                between = f"{_number(min(values))} to {_number(max(values))} {self.case.unit}"
+                yield f"{self.case.name}, {COLUMNS[server]}: {between}"
 
     def failed(self, server: str) -> int:
         """Return how many rounds do not count."""

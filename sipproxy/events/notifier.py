@@ -69,6 +69,7 @@ class Notifier(Service):
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
         self._dialogs: dict[bytes, Subscription] = {}
         self._listeners: list[ISubscriptionListener] = []
+        self.audiences: tuple[list[Any], ...] = (self._listeners,)
         self._changed: dict[Resource, None] = {}
         self.states = States(settings.states)
         self._passes: deque[tuple[Resource, Iterator[Subscription]]] = deque()
@@ -131,6 +132,31 @@ class Notifier(Service):
     def resources(self) -> list[tuple[bytes, bytes]]:
         """Return package and address-of-record of all that is watched."""
         return list(self._resources)
+
+    def follow(self, settings: Events, packages: Packages) -> None:
+        """Go on under another configuration; ways are looked for anew.
+
+        Whose package is no more is told to subscribe again, and refused then.
+        """
+        self.settings = self.census.settings = settings
+        self.states.limit = settings.states
+        gone: list[Any] = self.packages.become(packages)
+        self._listeners[:] = [one for one in self._listeners if one not in gone]
+        for subscription in self._dialogs.values():
+            if subscription.dialog is not None:
+                subscription.dialog.way = None
+        for name, aor in self.resources():
+            package, resource = self.packages.find(name), self._resources[name, aor]
+            if package is None:
+                self.end(name, aor, b"deactivated")
+            else:
+                resource.package = package
+
+    def refresh(self) -> None:
+        """Ask again what every watcher may have and is shown; who knows it is told nothing."""
+        for name, aor in self.resources():
+            self.changed(name, aor)
+            self.judge(name, aor)
 
     # Turns
 
@@ -289,6 +315,8 @@ class Notifier(Service):
         else:
             self._resources[key] = resource
             resource.drop()  # nobody was watching, so nobody has heard how it changed
+        # Another one may have taken its place while the subscription was written.
+        resource.package = self.packages.find(subscription.package) or resource.package
         subscription.join(resource)
         resource.subscriptions[subscription] = None
         if subscription.dialog is not None:

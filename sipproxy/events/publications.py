@@ -74,7 +74,6 @@ class PublicationTable(Service):
         self._flows = flows
         self._ledger = Ledger(host.store, KIND, self._current)
         self._log = Logger(namespace="sipproxy.events")
-        self._settings = host.settings.events
         self._records: dict[tuple[bytes, bytes], _Record] = {}
         self._order = 0
         self._watchers: list[Callable[[bytes, bytes], None]] = []
@@ -204,7 +203,7 @@ class PublicationTable(Service):
     def _check_room(
         self, others: Sequence[Publication], length: int, replaced: Publication | None
     ) -> None:
-        settings = self._settings
+        settings = self._host.settings.events
         if replaced is None and len(others) >= settings.publications:
             raise SipError(403, "Too Many Publications", limit="publications")
         if length + sum(len(p.data) for p in others) > settings.publication_bytes:
@@ -236,6 +235,13 @@ class PublicationTable(Service):
         first = min([publication.expires_at for publication in record.publications])
         record.lasts_until = first
         self._host.wake(record, first - self._host.now())
+
+    def follow(self) -> None:
+        """Forget what was published for packages that are no more, as a start does."""
+        for package, resource in list(self._records):
+            if self._packages.find(package) is None:
+                self._replace(package, resource, ())
+                self._ledger.note(_key(package, resource))
 
     # What survives
 

@@ -65,7 +65,7 @@ class States:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._used: dict[Resource, None] = {}
         self._kept: dict[Resource, None] = {}
         self._log = Logger(namespace="sipproxy.events")
@@ -90,7 +90,7 @@ class States:
             else:
                 resource.drop()
         self._used.clear()
-        while len(self._kept) > self._limit:
+        while len(self._kept) > self.limit:
             oldest = next(iter(self._kept))
             del self._kept[oldest]
             oldest.drop()

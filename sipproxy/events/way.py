@@ -73,12 +73,15 @@ def _via(transport: bytes, host: bytes, port: int) -> bytes:
 class Post:
     """Sends NOTIFYs."""
 
-    def __init__(self, core: Core, origin: Origin, now: Callable[[], float]) -> None:
-        self._core = core
-        self._origin = origin
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.sent = 0  # NOTIFYs
         self.outcomes: Counter[str] = Counter()  # what became of those that still mattered
+
+    def follow(self, core: Core, origin: Origin) -> None:
+        """Send as these say, from now on: nothing is sent before it was called."""
+        self._core = core
+        self._origin = origin
         self._hops = b"\r\nMax-Forwards: %d\r\n" % core.settings.max_forwards
 
     def send(self, dialog: Dialog, state: bytes, content: Content, user: Watching) -> Flight:

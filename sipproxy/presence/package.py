@@ -23,6 +23,7 @@ from sipproxy.interfaces.events import (
     Verdict,
     Watcher,
 )
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.presence.composition import closed_document
 from sipproxy.presence.partial import PIDF_DIFF
 from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
@@ -48,6 +49,9 @@ class Judge(Protocol):
 
     def judge(self, resource: bytes, watcher: Watcher, sphere: bytes | None) -> Verdict:
         """Return the verdict, while the presentity is in a sphere."""
+
+    def follow(self, settings: Presence) -> None:
+        """Have another policy."""
 
 
 class View(NamedTuple):
@@ -110,7 +114,7 @@ class State:
         return closed_document(self.resource, self._closed_name(self.resource))
 
 
-@implementer(IEventPackage, IKeepsContents, IKeepsStates)
+@implementer(IEventPackage, IKeepsContents, IKeepsStates, IReconfigurable)
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
@@ -133,17 +137,31 @@ class PresencePackage:
         wall: Callable[[], float] = time.time,
     ) -> None:
         settings: Presence = host.settings.presence
-        self.notify_interval = settings.notify_interval  # §6.10
         self._host = host
-        self._composer = composer
         self.authorization = judge
         self._transform = transform
         self._wall = wall
         self._services = Services(host, key, self._wall, self._changed)
-        self._shows_registrations = settings.registrations
         self._reader = Reader(host.identity, settings.document, settings.elements)
-        self._filters = FilterReader(self.name, host.identity, settings.filter_parts)
         self._moments: dict[bytes, _Moment] = {}
+        self._follow(settings, composer)
+
+    def _follow(self, settings: Presence, composer: Any) -> None:
+        identity = self._host.identity
+        self._composer = composer
+        self.notify_interval = settings.notify_interval  # §6.10
+        self._shows_registrations = settings.registrations
+        self._reader.follow(identity, settings.document, settings.elements)
+        self._filters = FilterReader(self.name, identity, settings.filter_parts)
+
+    def reconfigured(self, options: Any, host: Any) -> Callable[[], None]:
+        """Follow other settings; the notifier has everything judged and composed again."""
+
+        def switch() -> None:
+            self._follow(host.settings.presence, host.composer)
+            self.authorization.follow(host.settings.presence)
+
+        return switch
 
     def exists(self, resource: bytes) -> Any:
         """Tell whether there is such a user."""

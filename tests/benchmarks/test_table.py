@@ -45,6 +45,17 @@ class Figures(SynchronousTestCase):
         self.assertEqual(result(ours=plain(30), tlsf=plain(60), qm=plain(90)).ratio("ours"), 0.5)
 
 
+class Spreads(SynchronousTestCase):
+    """Rounds that differ."""
+
+    def test_they_are_told(self) -> None:
+        found = result(ours=plain(40.0, 44.0), tlsf=plain(22.0, 55.8, 30.0))
+        self.assertEqual(list(found.spreads()), ["message-udp-64, Kamailio tlsf: 22.0 to 55.8 µs"])
+
+    def test_one_round_differs_from_nothing(self) -> None:
+        self.assertEqual(list(result(ours=[*plain(40.0), FAILED]).spreads()), [])
+
+
 class Met(SynchronousTestCase):
     """Targets."""
 

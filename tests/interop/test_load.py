@@ -5,6 +5,7 @@ Kamailio is not needed.
 
 from __future__ import annotations
 
+import dataclasses
 from unittest import SkipTest
 
 from twisted.trial.unittest import TestCase
@@ -52,6 +53,13 @@ class LoadTests(TestCase):
             raise SkipTest("the scanner in C is not built")
         self.completes(Ours, "C", challenged=False)
         self.completes(Ours, "C", challenged=True)
+
+    def test_warm(self) -> None:
+        """A server that has had the load before, with a password."""
+        case = dataclasses.replace(CHALLENGED[0], is_warm=True)
+        with running(Pure, case.setting(Size.LEAST)) as server:
+            figure = case.measure(server, Size.LEAST, settles=False)
+        self.assertTrue(figure.is_complete, figure.fault)
 
     def test_in_python(self) -> None:
         """All cases, as where there is no compiler."""

@@ -24,6 +24,7 @@ from sipproxy.sip.response import make_response
 from sipproxy.transport.certificates import SIP_DOMAIN, CertificateError, NextHop, parse_uri
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.settings import Listen, Tls
+from sipproxy.transport.stream import StreamFlow
 from sipproxy.transport.tls import Contexts
 from tests.authority import DAY, Authority, dns, uris
 from tests.transport.sites import FOUR, SIX, Site, SiteCase, has_ipv6, message
@@ -445,6 +446,20 @@ class ServerTests(TlsCase):
         while len(got) < len(wanted):
             got += await client.read()
         self.assertEqual(got, wanted)
+
+    async def test_a_bug_amid_writing(self) -> None:
+        """Logged; whoever else is written to in that turn gets it."""
+        client, flow = await self.flow()
+
+        def broken() -> None:
+            raise KeyError("x")
+
+        other = StreamFlow(flow.surroundings, b"", flow.sent_by)
+        self.patch(other, "flush", broken)
+        flow.surroundings.gather(other)
+        flow.send(b"a")
+        self.assertEqual(await client.read(), b"a")
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     async def test_one_record(self) -> None:
         """What is sent in one turn leaves when it is over, in one record."""
