@@ -184,9 +184,10 @@ class Notifier(Service):
                 passes.append((resource, one))
             else:
                 self._passed(resource)
-        if passes or self._changed:
+        is_left = bool(passes or self._changed)
+        if is_left:
             self._book()
-        else:
+        if not is_left or self.states.are_many:
             self.states.settle()
 
     def _begin(self, resource: Resource) -> None:

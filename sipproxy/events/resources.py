@@ -81,6 +81,11 @@ class States:
         self._used[resource] = None
         return is_first
 
+    @property
+    def are_many(self) -> bool:
+        """Whether so many are used that they are not to wait for the end of a long turn."""
+        return len(self._used) > self.limit
+
     def settle(self) -> None:
         """The turn has ended."""
         for resource in self._used:
