@@ -138,7 +138,7 @@ class PublicationTable(Service):
         body = known.media_type, known.data, known.content
         fresh = Publication(tag, *body, ends, known.order, flow)
         kept = [fresh if p is known else p for p in self.of(package, resource)]
-        return self._change(package, resource, kept, tag)
+        return self._change(package, resource, kept, tag, is_news=False)
 
     def remove(self, package: bytes, resource: bytes, known: Publication | None) -> Any:
         """Forget a publication, if there is one, and return an entity-tag that means nothing.
@@ -160,20 +160,25 @@ class PublicationTable(Service):
         )
 
     def _change(
-        self, package: bytes, resource: bytes, kept: Sequence[Publication], tag: bytes
+        self,
+        package: bytes,
+        resource: bytes,
+        kept: Sequence[Publication],
+        tag: bytes,
+        is_news: bool = True,
     ) -> Any:
         """Put these in the place of what there was, once that is safe, and return a tag.
 
-        What is composed may be another where any of `_seen` is: one may have expired meanwhile, or
-        its connection have closed.
+        Though it ``is_news`` to nobody, what is composed may be another where any of `_seen` is:
+        one may have expired meanwhile, or its connection have closed.
         """
         key = _key(package, resource)
 
         def apply() -> bytes:
-            record = self._records.get((package, resource))
+            record = None if is_news else self._records.get((package, resource))
             before = () if record is None else _seen(record.publications)
             self._replace(package, resource, kept)
-            if before != _seen(kept):
+            if is_news or before != _seen(kept):
                 self._changed(package, resource)
             return tag
 
