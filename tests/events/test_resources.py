@@ -50,7 +50,7 @@ class Kept(SubscribeCase):
         self.assertEqual(self.watch("bob", "carol"), ["carol"])
 
     def test_all_change_at_once(self) -> None:
-        """As when a configuration is reloaded: it takes many turns, and few states stay for them."""
+        """As by a reload: that takes many turns, and few states stay so long."""
         names = [f"user{number}" for number in range(4 * SLICE)]
         self.watch(*names)
         self.news.log.clear()
