@@ -146,9 +146,16 @@ class Post:
         return self._now() < way.until
 
     def _kept(self, dialog: Dialog) -> Way | None:
-        """Return the way that the subscriber came, if it is to go that way."""
+        """Return the way that the subscriber came, if it is to go that way.
+
+        The dialog has not heard yet that it is gone where it was not opened, or relies on no end:
+        that of a listener for UDP.
+        """
         flow = dialog.flow
-        if flow is None or not flow.is_open:
+        if flow is None:
+            return None
+        if not flow.is_open:
+            dialog.flow_closed()
             return None
         return Way(flow, dialog.target, self._hops, is_kept=True)
 
