@@ -69,7 +69,7 @@ class State:
 
     __slots__ = (
         *("_closed_name", "_showings", "_transform", "_unavailable"),
-        *("resource", "root", "sphere"),
+        *("is_lasting", "resource", "root", "sphere"),
     )
 
     def __init__(
@@ -77,11 +77,13 @@ class State:
         resource: bytes,
         root: etree._Element | None,
         sphere: bytes | None,
+        is_lasting: bool,
         closed_name: Callable[[bytes], str],
         transform: Transform,
     ) -> None:
         self.resource = resource
         self.sphere = sphere
+        self.is_lasting = is_lasting  # no time changes it
         self._closed_name = closed_name
         self._transform = transform
         self._showings: dict[Hashable, Showing] = {}
@@ -97,11 +99,15 @@ class State:
         return found
 
     def rest(self) -> bool:
-        """Keep what most watchers are told; tell whether that is little enough."""
+        """Keep what most watchers are told; tell whether that is little enough, and lasts.
+
+        What a time changes is looked at anew: its appointment is a tick late, or, where the wall
+        clock was set, an hour.
+        """
         size = 0 if self._unavailable is None else self._unavailable.rest()
         for showing in self._showings.values():
             size += showing.rest()
-        return size <= _MOST_AT_REST
+        return self.is_lasting and size <= _MOST_AT_REST
 
     def unavailable(self) -> Showing:
         """Return what is shown to whoever is blocked politely, the same at any time."""
@@ -227,10 +233,12 @@ class PresencePackage:
         services = self._services.of(resource) if self._shows_registrations else []
         root, until = self._composer.compose(resource, publications, services, now)
         documents = [publication.content for publication in publications]
-        self._book(resource, _first(until, spheres_change(documents, now)), now)
+        until = _first(until, spheres_change(documents, now))
+        self._book(resource, until, now)
         sphere = spheres_at(documents, now)
         self._check_sphere(resource, sphere)
-        return State(resource, root, sphere, self._services.name, self._transform)
+        how = self._services.name, self._transform
+        return State(resource, root, sphere, until is None, *how)
 
     def rest(self, state: State) -> bool:
         """Keep what most watchers are told until something changes."""

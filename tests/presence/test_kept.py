@@ -86,7 +86,6 @@ class KeptTest(Watched, TableCase):
             "a device whose connection ends": ("register", "close"),
             "a publisher whose connection ends": ("publish_by_tcp", "close"),
             "a publisher who comes by another connection": ("publish_by_the_device", "refresh"),
-            "a time that passes": ("publish_timed", "expire_a_minute"),
             "rules": ("publish", "block_politely"),
         }
     )
@@ -117,14 +116,27 @@ class KeptTest(Watched, TableCase):
     def close(self) -> None:
         self.device.flow.close()
 
-    def publish_timed(self) -> None:
-        self.publish(TIMED.format(write_time(self.server.wall() + 30)))
-
-    def expire_a_minute(self) -> None:
-        self.server.advance(60)
-
     def block_politely(self) -> None:
         self.server.node.documents.put(ALICE, "pres-rules", "index", POLITE)
+
+    @rows(
+        {
+            "of which the tick has not come": (0.01, 0.0),
+            "that the wall clock is set to": (0.0, 30.0),
+        }
+    )
+    def test_a_time(self, passes: float, step: float) -> None:
+        """Appointments are a tick late, and by another clock: what a time changes is not kept."""
+        wall = self.server.wall
+        self.publish(TIMED.format(write_time(wall() + passes + step)))
+        self.watch(7200)
+        self.server.clock.advance(0)
+        self.assertEqual(len(self.server.node.notifier.states), 0)
+        first = self.seen("carol")
+        self.server.clock.rightNow += passes
+        package = self.server.node.notifier.packages.find(b"presence")
+        self.patch(package, "_wall", lambda: wall() + step)
+        self.assertNotEqual(self.seen("dave"), first)
 
     @rows({"who may see it": ("allow",), "who is blocked politely": ("polite-block",)})
     def test_filters(self, handling: str) -> None:
