@@ -69,10 +69,11 @@ class Registrar:
         to = request.to.uri
         if not to.is_sip:
             raise malformed("To")
-        domain = self._host.identity.domain_of(to)
+        identity = self._host.identity
+        domain = identity.domain_of(to)
         if domain is None or not to.user:
             raise SipError(404)
-        aor: bytes = self._host.identity.canonical(to)
+        aor: bytes = identity.canonical(to, domain)
         if aor != sender.aor:
             raise SipError(403, "To Is Not The Authenticated User")
         return aor

@@ -79,7 +79,7 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
     ``rport``, which gets the source port (RFC 3581 §4). ``host`` is written without brackets.
     """
     wants_port = b"rport" in via.params
-    if wants_port and b'"' not in value and b"received" not in via.params:
+    if wants_port and value.find(b'"') < 0 and b"received" not in via.params:
         usual = (value + b";").replace(b";rport;", b";", 1)
         if len(usual) < len(value):
             return usual + b"rport=%d;received=%s" % (port, host)

@@ -56,7 +56,7 @@ class TransactionLayer:
         self.timers = timers
         self.tag = tag
         self.user: ServerUser | None = None
-        self.admit: Callable[[Request, Flow], int] | None = None
+        self.admit: Callable[[Request, Flow], int] = lambda request, flow: 0
         self.tape: Taping | None = None
         self.turned_away = 0  # how many came beyond the limit
         self.requests = dict.fromkeys([*sorted(METHODS), b"other"], 0)  # how many came, by method
@@ -85,8 +85,9 @@ class TransactionLayer:
 
     def datagram(self, data: bytes, flow: Flow) -> None:
         """Take a datagram."""
-        if self.tape is not None:
-            self.tape.received(data, flow)
+        tape = self.tape
+        if tape is not None:
+            tape.add(data, flow, False)
         try:
             message = parse_datagram(data)
         except BadMessage as error:
@@ -96,8 +97,9 @@ class TransactionLayer:
 
     def framed(self, data: bytes, flow: Flow) -> None:
         """Take a message that the framing of a stream has cut out."""
-        if self.tape is not None:
-            self.tape.received(data, flow)
+        tape = self.tape
+        if tape is not None:
+            tape.add(data, flow, False)
         try:
             message = parse_framed(data)
         except BadMessage as error:
@@ -138,9 +140,10 @@ class TransactionLayer:
             client.received(response)
 
     def _request(self, request: Request, flow: Flow) -> None:
-        is_ack = request.method == b"ACK"
+        method = request.method
+        is_ack = method == b"ACK"
         try:
-            key = _server_key(request, b"INVITE" if is_ack else request.method)
+            key = _server_key(request, b"INVITE" if is_ack else method)
         except SipError as error:
             self.refused(BadMessage(error, None if is_ack else request), flow)
             return
@@ -163,17 +166,17 @@ class TransactionLayer:
     def _open(self, key: Hashable, request: Request, flow: Flow) -> None:
         if self.user is None:
             return
-        machine = InviteServer if request.method == b"INVITE" else NonInviteServer
         method = request.method
-        self.requests[method if method in self.requests else b"other"] += 1
+        self.requests[method if method in METHODS else b"other"] += 1
         path = flow.reply_path(request.via)
-        after = 0 if self.admit is None else self.admit(request, flow)
-        if after == 0 and len(self._servers) >= self._limit:
+        after = self.admit(request, flow)
+        if not after and len(self._servers) >= self._limit:
             self.turned_away += 1
             after = 30
         if after:
             self._turn_away(request, path, after)
             return
+        machine = InviteServer if method == b"INVITE" else NonInviteServer
         server = machine(key, request, flow, path, self.timers, self.wheel, self._ended_server)
         server.start()
         self._servers[key] = server
@@ -190,8 +193,9 @@ class TransactionLayer:
         self, request: Request, branch: bytes, flow: Flow, user: ClientUser
     ) -> ClientTransaction:
         """Send a request whose topmost Via, with ``branch``, is in place."""
-        if request.method != b"INVITE":
-            return self.send_octets(request.method, request.encode(), branch, flow, user)
+        method = request.method
+        if method != b"INVITE":
+            return self.send_octets(method, request.encode(), branch, flow, user)
         key = (branch, b"INVITE")
         client = InviteClient(
             key, request.encode(), flow, user, self.timers, self.wheel, self._ended_client
