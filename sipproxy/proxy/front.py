@@ -168,11 +168,12 @@ class Front:
             sender = self._senders.identify(request, flow, passage, False)
         else:
             sender = self._senders.identify(request, flow, None, True)  # a token is no password
-        rest = iter(self._filters), iter(self._routers)
-        visit = Visit(request, flow, transaction, passage, handler, *rest)
+        filters, routers = iter(self._filters), iter(self._routers)
+        visit = Visit(request, flow, transaction, passage, handler, filters, routers)
         if is_deferred(sender):
             return sender.addCallback(self._identified, visit)
-        return self._identified(sender, visit)
+        visit.sender = sender
+        return self._filtered(visit)
 
     def _identified(self, sender: Sender, visit: Visit) -> Any:
         visit.sender = sender

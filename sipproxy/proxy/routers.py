@@ -77,12 +77,13 @@ class LocationRouter:
                 continue
             if is_sips and uri.scheme != b"sips":
                 continue
-            flow = binding.flow
-            ours = self._core.identity.domain_of(uri) if flow is None else None
+            flow, ours, hop = binding.flow, None, None
+            if flow is None:  # else it is the way, whatever the contact says
+                ours, hop = self._core.identity.domain_of(uri), self._core.peers.hop(uri.host)
             if ours is not None:
                 self._follow(uri, ours, found, visited, is_sips)
             elif not found or binding.is_flow or not _is_among(uri, found):
-                form, path, hop = request_form(uri), binding.path, self._core.peers.hop(uri.host)
+                form, path = request_form(uri), binding.path
                 if uri.scheme == b"sips" and not is_sips:
                     form, hop = unsecured(form), secured(hop or uri)
                 target = Target(form, path, flow, hop, True, False, b"", binding.q)

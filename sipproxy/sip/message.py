@@ -142,7 +142,7 @@ class Message:
         self.names.insert(index, known)
         self.lines.insert(index, name + b": " + value)
         if known in _PARSED:
-            self._edited(known)
+            setattr(self, _PARSED[known], None)
 
     def append(self, name: bytes, value: bytes) -> None:
         """Put a new header line after all others."""
@@ -150,7 +150,7 @@ class Message:
         self.names.append(known)
         self.lines.append(name + b": " + value)
         if known in _PARSED:
-            self._edited(known)
+            setattr(self, _PARSED[known], None)
 
     def push(self, name: bytes, value: bytes) -> None:
         """Put a new header line before the first of its name, or before all others."""
@@ -160,12 +160,14 @@ class Message:
     def put(self, name: bytes, value: bytes) -> None:
         """Replace the first line of a header, or append one."""
         known = name.lower()
-        if known not in self.names:
-            self.append(name, value)
-            return
-        self.lines[self.names.index(known)] = name + b": " + value
+        line = name + b": " + value
+        if known in self.names:
+            self.lines[self.names.index(known)] = line
+        else:
+            self.names.append(known)
+            self.lines.append(line)
         if known in _PARSED:
-            self._edited(known)
+            setattr(self, _PARSED[known], None)
 
     def remove(self, name: bytes) -> None:
         """Take out every line of a header."""
@@ -175,7 +177,7 @@ class Message:
         self.names = [self.names[place] for place in kept]
         self.lines = [self.lines[place] for place in kept]
         if name in _PARSED:
-            self._edited(name)
+            setattr(self, _PARSED[name], None)
 
     def pop_value(self, name: bytes) -> None:
         """Take out the first value of a header; others on its line stay, as they were written."""
@@ -187,16 +189,13 @@ class Message:
         else:
             del self.names[index], self.lines[index]
         if name in _PARSED:
-            self._edited(name)
+            setattr(self, _PARSED[name], None)
 
     def _first(self, index: int) -> tuple[bytes, bytes, bytes]:
         """Return the name on a header line, its first value, and what comes after."""
         written, _, value = self.lines[index].partition(b":")
         first, *others = split_values(unfold(value))
         return written.rstrip(), first, b"".join(b", " + other for other in others)
-
-    def _edited(self, name: bytes) -> None:
-        setattr(self, _PARSED[name], None)
 
     def encode(self) -> bytes:
         """Return the octets to send."""

@@ -22,6 +22,7 @@ from sipproxy.transaction.client import (
 from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
 
 if TYPE_CHECKING:
+    from sipproxy.sip.headers import Via
     from sipproxy.transaction.parties import ClientUser, Flow, Path, ServerUser, Taping
     from sipproxy.transaction.timers import Timers
     from sipproxy.transaction.wheel import Wheel
@@ -143,7 +144,8 @@ class TransactionLayer:
         method = request.method
         is_ack = method == b"ACK"
         try:
-            key = _server_key(request, b"INVITE" if is_ack else method)
+            via = request.via
+            key = _server_key(request, via, b"INVITE" if is_ack else method)
         except SipError as error:
             self.refused(BadMessage(error, None if is_ack else request), flow)
             return
@@ -155,7 +157,7 @@ class TransactionLayer:
             server.repeated()
         else:
             request.stamp(flow.host, flow.port)
-            self._open(key, request, flow)
+            self._open(key, request, flow, flow.reply_path(via))
 
     def _acknowledged(self, ack: Request, server: ServerTransaction | None, flow: Flow) -> None:
         if self.user is not None and (
@@ -163,12 +165,11 @@ class TransactionLayer:
         ):
             self.user.acknowledged(ack, flow)
 
-    def _open(self, key: Hashable, request: Request, flow: Flow) -> None:
+    def _open(self, key: Hashable, request: Request, flow: Flow, path: Path) -> None:
         if self.user is None:
             return
         method = request.method
         self.requests[method if method in METHODS else b"other"] += 1
-        path = flow.reply_path(request.via)
         after = self.admit(request, flow)
         if not after and len(self._servers) >= self._limit:
             self.turned_away += 1
@@ -222,7 +223,7 @@ class TransactionLayer:
     def cancelled(self, cancel: Request) -> ServerTransaction | None:
         """Return the transaction that a CANCEL means, of whatever method (§9.2)."""
         for method in _CANCELLABLE:
-            server = self._servers.get(_server_key(cancel, method))
+            server = self._servers.get(_server_key(cancel, cancel.via, method))
             if server is not None:
                 return server
         return None
@@ -251,12 +252,11 @@ class TransactionLayer:
         self._clients.pop(client.key, None)
 
 
-def _server_key(request: Request, method: bytes) -> Hashable:
+def _server_key(request: Request, via: Via, method: bytes) -> Hashable:
     """Return what a request has in common with its transaction (§17.2.3); raises `SipError` 400.
 
     Stamping the Via changes nothing of it. A client of RFC 2543 has no branch of its own making.
     """
-    via = request.via
     branch = via.branch
     if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
         return (branch, via.host, via.effective_port, method)
