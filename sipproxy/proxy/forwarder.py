@@ -69,7 +69,8 @@ class Outgoing:
         """Send the request to several targets at once, which share its breadth."""
         widths = shares(self._breadth, len(targets))
         if len(targets) == 1 and not targets[0].others:
-            self._again(widths[0], targets[0], users[0])
+            one, hop = self._branch(targets[0], users[0], widths[0])
+            one.send(targets[0].flow, hop)
             return
         branches = []
         for target, user, width in zip(targets, users, widths, strict=True):

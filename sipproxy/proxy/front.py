@@ -108,7 +108,7 @@ class Front:
         except Exception as error:
             self._refuse(error, request, transaction)
         else:
-            if is_deferred(result):
+            if result is not None and is_deferred(result):
                 result.addErrback(self._failed, request, transaction)
 
     def acknowledged(self, ack: Request, flow: Flow) -> None:

@@ -89,7 +89,7 @@ class Message:
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header in order, several on a line split at commas."""
         values = self.raw_values(name)
-        if len(values) == 1 and b"," not in values[0]:
+        if len(values) == 1 and values[0].find(b",") < 0:
             return values
         return [part for value in values for part in split_values(value)]
 
