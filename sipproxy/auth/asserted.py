@@ -23,7 +23,7 @@ def claimed(request: Request) -> NameAddr:
     Raises `SipError` 400.
     """
     sender = request.from_
-    if sender.uri.host == ANONYMOUS and PREFERRED in request.names:
+    if PREFERRED in request.names and sender.uri.host == ANONYMOUS:
         return _first(request, PREFERRED) or sender
     return sender
 
@@ -31,7 +31,7 @@ def claimed(request: Request) -> NameAddr:
 def vouched(request: Request) -> NameAddr:
     """Return whom a peer that is believed says the sender is; raises `SipError` 400."""
     sender = request.from_
-    if sender.uri.host == ANONYMOUS and ASSERTED in request.names:
+    if ASSERTED in request.names and sender.uri.host == ANONYMOUS:
         return _first(request, ASSERTED) or sender
     return sender
 

@@ -137,7 +137,7 @@ class Services:
     def _note(self, aor: bytes, groups: dict[bytes, list[Binding]]) -> tuple[_Known, ...]:
         """Note since when each device shows what it shows."""
         before = self._known.get(aor, ())
-        noted = tuple([self._since(before, *one) for one in groups.items()])
+        noted = tuple([self._since(before, device, group) for device, group in groups.items()])
         if noted:
             self._known[aor] = noted
         else:
@@ -173,4 +173,4 @@ def _first(group: Sequence[Binding]) -> Binding:
 
 
 def _preference(group: Sequence[Binding]) -> float:
-    return max(binding.q for binding in group)
+    return max([binding.q for binding in group])

@@ -98,19 +98,20 @@ class Branch:
 
         A request to a sips URI goes by TLS, whatever leads there (§16.6 step 7).
         """
+        user = self._user
         if is_sips(self.copy.raw_uri):
             hop = hop and secured(hop)
             if hop is None and not is_secure(flow):
                 self._core.log.info("{copy} not sent: sips goes by TLS only", copy=self.copy)
-                self._user.branch_failed()
+                user.branch_failed()
                 return
         if hop is not None:
-            Attempts(self._core, self, self._user, length(self.copy), self._near).find(hop)
-        elif not self._user.is_over:
+            Attempts(self._core, self, user, length(self.copy), self._near).find(hop)
+        elif not user.is_over:
             self._known = True
-            client = self.start(flow, self._user)
+            client = self.start(flow, user)
             if client is not None:
-                self._user.sent(client)
+                user.sent(client)
 
     def start(self, flow: Any, user: ClientUser, is_last: bool = True) -> ClientTransaction | None:
         """Send the copy in a transaction of its own; an ACK has none.

@@ -74,26 +74,27 @@ class ResponseContext:
 
     def sent(self, client: ClientTransaction) -> None:
         """A branch was started."""
-        if not self.is_over:
-            self._clients = (*self._clients, client)
+        if self._server is not None:
+            self._clients += (client,)
 
     def answered(self, response: Response, client: ClientTransaction) -> None:
         """A branch has a response; provisional ones stay here (RFC 4320 §4.1)."""
-        if self.is_over or response.status < 200:
+        status = response.status
+        if self._server is None or status < 200:
             return
         response.pop_value(b"via")
         if b"via" not in response.names:  # §16.7 step 3: it was meant for us alone
             self.branch_failed()
-        elif response.status < 300:
+        elif status < 300:
             self._finish(response)
-        elif response.status == 503:  # it speaks of that server, not of us (§16.7 step 6)
+        elif status == 503:  # it speaks of that server, not of us (§16.7 step 6)
             self.branch_failed()
-        elif response.status == 408:  # never sent on (RFC 4320 §4.2): as good as silence
+        elif status == 408:  # never sent on (RFC 4320 §4.2): as good as silence
             self._branch_ended(self.silent_status)
-        elif response.status == 430:  # no endpoint knows of flows (RFC 5626 §11.5)
+        elif status == 430:  # no endpoint knows of flows (RFC 5626 §11.5)
             self._branch_ended(480)
         else:
-            self._finals = (*self._finals, response)
+            self._finals += (response,)
             self._branch_ended()
 
     def timed_out(self, client: ClientTransaction) -> None:

@@ -107,8 +107,8 @@ class Core:
             if looked_at is None:
                 return None
             response = looked_at
-        method = request.method
-        self.answers[method if method in METHODS else b"other", response.status // 100] += 1
+        method = request.method if request.method in METHODS else b"other"
+        self.answers[method, response.status // 100] += 1
         if server.path.reliable and b"content-length" not in response.names:
             response.append(b"Content-Length", b"%d" % len(response.body))  # §18.3, §20.14
         return response

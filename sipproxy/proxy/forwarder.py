@@ -55,22 +55,24 @@ class Outgoing:
         self._is_asserted = assert_identity(request, sender)
         self._privacy = privacy(request) if self._is_asserted else frozenset()
         self._second = b""
-        if _may_loop(targets):  # RFC 5393 §4.1
+        self._record_route = None
+        # RFC 5393 §4.1: where we fork we have to look for a loop, else we may. What goes to the
+        # flow of a device does not come back.
+        if len(targets) > 1 or targets[0].flow is None:
             self._second = second_part(request)
             refuse_loop(request, self._second, core.identity)
         self._breadth = breadth(request, core.settings.max_breadth)
-        self._record_route = None
         if request.method in DIALOG_FORMING and near is not None:
             self._record_route = RecordRoute(core, request, sender, near, targets[0].past_routes)
 
     def send(self, targets: Sequence[Target], users: Sequence[BranchUser]) -> None:
         """Send the request to several targets at once, which share its breadth."""
+        widths = shares(self._breadth, len(targets))
         if len(targets) == 1 and not targets[0].others:
-            (width,) = shares(self._breadth, 1)
-            self._again(width, targets[0], users[0])
+            one, hop = self._branch(targets[0], users[0], widths[0])
+            one.send(targets[0].flow, hop)
             return
         branches = []
-        widths = shares(self._breadth, len(targets))
         for target, user, width in zip(targets, users, widths, strict=True):
             if target.others:
                 is_invite = self._request.method == b"INVITE"
@@ -111,7 +113,8 @@ class WayUp:
 
     def answer(self, request: Request, server: ServerTransaction, response: Response) -> None:
         """Send a response of a branch upstream; nobody vouches for who sent it (RFC 3325 §5)."""
-        response.remove(ASSERTED)
+        if ASSERTED in response.names:
+            response.remove(ASSERTED)
         self._core.respond_with(request, server, response)
 
     def answer_status(self, request: Request, server: ServerTransaction, status: int) -> None:
@@ -135,15 +138,15 @@ class Forwarder(WayUp):
         sender: Sender,
     ) -> None:
         """Forward a request to all targets; raises `SipError` 440 or 482."""
-        near = transaction.flow
+        core = self._core
         targets = first_of_each(targets)
-        outgoing = Outgoing(self._core, request, sender, near, targets)
+        outgoing = Outgoing(core, request, sender, transaction.flow, targets)
         if isinstance(transaction, InviteServer):
-            Invitation(self._core, outgoing).start(request, transaction, targets)
+            Invitation(core, outgoing).start(request, transaction, targets)
             return
         silent = 480 if targets[0].is_user else 504
         context = ResponseContext(self, request, transaction, len(targets), silent)
-        self._core.wheel.wake(context, self._core.patience)
+        core.wheel.wake(context, core.patience)
         outgoing.send(targets, [context] * len(targets))
 
     def acknowledge(self, ack: Request, near: Flow, target: Target) -> None:
@@ -207,14 +210,6 @@ def _likeness(ack: Request) -> bytes:
     number = b"%d" % ack.cseq.number
     parts = (ack.via.branch, ack.from_.tag or b"", ack.to.tag or b"", ack.call_id, number)
     return hashlib.blake2s(b"\0".join((*parts, ack.raw_uri)), digest_size=8).digest()
-
-
-def _may_loop(targets: Sequence[Target]) -> bool:
-    """Tell whether to look for a loop: where we fork we have to, else we may (RFC 5393 §4.1).
-
-    What goes to the flow of a device does not come back.
-    """
-    return len(targets) > 1 or targets[0].flow is None
 
 
 def _preference(target: Target) -> float:

@@ -37,16 +37,13 @@ SUPPORTED = (b"path", b"pref")
 
 
 class Visit:
-    """One request on its way through the house; an ACK has no transaction."""
+    """One request on its way through the house; an ACK has no transaction.
+
+    ``filters`` and ``routers`` are those that have not been asked yet.
+    """
 
     __slots__ = (
-        "_filters",
-        "_routers",
-        "flow",
-        "handler",
-        "passage",
-        "request",
-        "sender",
+        *("filters", "flow", "handler", "passage", "request", "routers", "sender"),
         "transaction",
     )
 
@@ -57,27 +54,17 @@ class Visit:
         transaction: ServerTransaction | None,
         passage: Passage | None,
         handler: IRequestHandler | None,
+        filters: Iterator[IRequestFilter],
+        routers: Iterator[IRouter],
     ) -> None:
         self.request = request
         self.flow = flow
         self.transaction = transaction
         self.passage = passage
         self.handler = handler
+        self.filters = filters
+        self.routers = routers
         self.sender: Sender
-        self._filters: Iterator[IRequestFilter] | None = None
-        self._routers: Iterator[IRouter] | None = None
-
-    def filters(self, configured: Sequence[IRequestFilter]) -> Iterator[IRequestFilter]:
-        """Return the filters that have not been asked yet."""
-        if self._filters is None:
-            self._filters = iter(configured)
-        return self._filters
-
-    def routers(self, configured: Sequence[IRouter]) -> Iterator[IRouter]:
-        """Return the routers that have not been asked yet."""
-        if self._routers is None:
-            self._routers = iter(configured)
-        return self._routers
 
 
 class Front:
@@ -121,7 +108,7 @@ class Front:
         except Exception as error:
             self._refuse(error, request, transaction)
         else:
-            if is_deferred(result):
+            if result is not None and is_deferred(result):
                 result.addErrback(self._failed, request, transaction)
 
     def acknowledged(self, ack: Request, flow: Flow) -> None:
@@ -138,7 +125,7 @@ class Front:
         passage = preprocess(ack, self._core.identity, self._core.tokens)
         if passage is None or ack.max_forwards == 0:
             return None
-        visit = Visit(ack, flow, None, passage, None)
+        visit = Visit(ack, flow, None, passage, None, iter(()), iter(self._routers))
         visit.sender = self._senders.in_dialog(ack, flow, passage)
         return self._lead(visit)
 
@@ -169,20 +156,24 @@ class Front:
             raise SipError(503, headers=[(b"Retry-After", b"10")])
         core = self._core
         passage = preprocess(request, core.identity, core.tokens)
-        _check_addresses(request, transaction.flow)
-        if self._is_ping(request):
-            return self._answer_ping(request, transaction)
         flow = transaction.flow
-        visit = Visit(request, flow, transaction, passage, self._handler(request))
-        if visit.handler is None:
+        _check_addresses(request, flow)
+        if request.method == b"OPTIONS" and self._is_ping(request):
+            return self._answer_ping(request, transaction)
+        handler = self._handler(request)
+        if handler is None:
             if request.max_forwards == 0:
                 raise SipError(483)  # §16.3 step 3
             refuse_unknown(request, b"proxy-require", SUPPORTED)  # step 5
-        admitted = passage if visit.handler is None else None  # a token is no password
-        sender = self._senders.identify(request, flow, admitted, visit.handler is not None)
+            sender = self._senders.identify(request, flow, passage, False)
+        else:
+            sender = self._senders.identify(request, flow, None, True)  # a token is no password
+        filters, routers = iter(self._filters), iter(self._routers)
+        visit = Visit(request, flow, transaction, passage, handler, filters, routers)
         if is_deferred(sender):
             return sender.addCallback(self._identified, visit)
-        return self._identified(sender, visit)
+        visit.sender = sender
+        return self._filtered(visit)
 
     def _identified(self, sender: Sender, visit: Visit) -> Any:
         visit.sender = sender
@@ -198,9 +189,7 @@ class Front:
 
     def _filtered(self, visit: Visit) -> Any:
         """Ask the filters that are left, then hand the request to who serves it."""
-        if not self._filters:
-            return self._dispatch(visit)
-        for one in visit.filters(self._filters):
+        for one in visit.filters:
             result = one.request(visit.request, visit.sender)
             if is_deferred(result):
                 return result.addCallback(lambda _: self._filtered(visit))
@@ -216,18 +205,17 @@ class Front:
 
     def _lead(self, visit: Visit) -> Any:
         """Send the request where its token says, else where the routers do."""
-        target = self._by_token(visit)
+        if visit.passage is None:
+            return self._routed(visit)
+        target = self._by_token(visit, visit.passage)
         return self._routed(visit) if target is None else self._forward([target], visit)
 
-    def _by_token(self, visit: Visit) -> Target | None:
+    def _by_token(self, visit: Visit, passage: Passage) -> Target | None:
         """Return the flow to the other side of a dialog, where the request has to take it.
 
         A proven user of ours may be led elsewhere by Route and Request-URI. A foreign party goes to
         the other side by the flow that the dialog began with, and nowhere else.
         """
-        passage = visit.passage
-        if passage is None:
-            return None
         side, is_routed = passage.other, b"route" in visit.request.names
         if visit.sender.is_user and (is_routed or not side.is_by_flow):
             return None
@@ -240,7 +228,7 @@ class Front:
 
     def _routed(self, visit: Visit) -> Any:
         """Ask the routers that are left."""
-        for router in visit.routers(self._routers):
+        for router in visit.routers:
             result = router.targets(visit.request, visit.sender)
             if is_deferred(result):
                 return result.addCallback(self._forward_or_go_on, visit)
@@ -262,8 +250,8 @@ class Front:
     # What is answered without asking who it is
 
     def _is_ping(self, request: Request) -> bool:
-        """Tell whether this is OPTIONS to the server itself (§11), or ends here (§16.3 step 3)."""
-        if request.method != b"OPTIONS" or not self._core.identity.is_us(request.uri):
+        """Tell whether an OPTIONS is for the server itself (§11), or ends here (§16.3 step 3)."""
+        if not self._core.identity.is_us(request.uri):
             return False
         is_for_us = request.uri.user is None or self.is_own(request)
         is_for_us = is_for_us and b"route" not in request.names

@@ -34,16 +34,17 @@ class LocationRouter:
         to a sips URI reaches sips contacts alone (RFC 5630 §5.3).
         """
         uri = request.uri
-        domain = self._core.identity.domain_of(uri)
+        core = self._core
+        domain = core.identity.domain_of(uri)
         if domain is None:
             return None
-        aor = self._core.identity.canonical(uri)
-        bindings: Sequence[Binding] = self._core.location.bindings(aor)
+        aor = core.identity.canonical(uri, domain)
+        bindings: Sequence[Binding] = core.location.bindings(aor)
         is_gruu = b"gr" in uri.params
         if is_gruu:
-            meant = self._core.gruus.bound(uri, domain, bindings)
+            meant = core.gruus.bound(uri, domain, bindings)
             if meant is None:
-                raise self._core.astray(request)  # RFC 5627 §6.1
+                raise core.astray(request)  # RFC 5627 §6.1
             bindings = meant
         found: Found = []
         is_sips = uri.scheme == b"sips"
@@ -51,7 +52,7 @@ class LocationRouter:
         if not found:
             if is_sips and bindings:
                 raise sips_not_allowed()
-            return then(self._core.credentials.known(aor), _refuse)
+            return then(core.credentials.known(aor), _refuse)
         targets = preferred(request, found)
         if is_gruu and b"route" in request.names:
             for target in targets:  # RFC 5627 §6.1: the Route of a dialog leads there, not Path
@@ -76,14 +77,16 @@ class LocationRouter:
                 continue
             if is_sips and uri.scheme != b"sips":
                 continue
-            ours = None if binding.flow is not None else self._core.identity.domain_of(uri)
+            flow, ours, hop = binding.flow, None, None
+            if flow is None:  # else it is the way, whatever the contact says
+                ours, hop = self._core.identity.domain_of(uri), self._core.peers.hop(uri.host)
             if ours is not None:
                 self._follow(uri, ours, found, visited, is_sips)
             elif not found or binding.is_flow or not _is_among(uri, found):
-                form, path, hop = request_form(uri), binding.path, self._core.peers.hop(uri.host)
+                form, path = request_form(uri), binding.path
                 if uri.scheme == b"sips" and not is_sips:
                     form, hop = unsecured(form), secured(hop or uri)
-                target = Target(form, path, binding.flow, hop, True, False, b"", binding.q)
+                target = Target(form, path, flow, hop, True, False, b"", binding.q)
                 if binding.instance is not None:
                     target.instance = aor + b"\0" + binding.instance.urn
                 found.append((target, binding))
@@ -92,7 +95,7 @@ class LocationRouter:
         self, uri: Uri, domain: bytes, found: Found, visited: set[bytes], is_sips: bool
     ) -> None:
         """Add the targets of a contact that is another user of ours, or a GRUU of one."""
-        aor = self._core.identity.canonical(uri)
+        aor = self._core.identity.canonical(uri, domain)
         if aor in visited:
             return
         visited.add(aor)

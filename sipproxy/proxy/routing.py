@@ -21,8 +21,9 @@ def preprocess(request: Request, identity: Identity, tokens: FlowTokens) -> Pass
 
     Raises `SipError` 403 for a token that is not ours or not for this dialog: it is never a route.
     """
-    passage = _repair(request, identity, tokens)
-    _strip_maddr(request, identity)
+    passage = _repair(request, identity, tokens) if b"route" in request.names else None
+    if b"maddr" in request.uri.params:
+        _strip_maddr(request, identity)
     if b"route" in request.names:
         routes, own = request.values(b"route"), 0
         for value in routes:
@@ -48,9 +49,7 @@ def _read(uri: Uri, request: Request, tokens: FlowTokens) -> Passage | None:
 def _repair(request: Request, identity: Identity, tokens: FlowTokens) -> Passage | None:
     """Undo what a strict router did: our Record-Route value is in the Request-URI (§16.4)."""
     uri = request.uri
-    if b"route" not in request.names or not uri.is_loose_router or uri.user is None:
-        return None
-    if not identity.is_us(uri):
+    if not uri.is_loose_router or uri.user is None or not identity.is_us(uri):
         return None
     passage = read_token(uri.user, request, tokens)
     if passage is not None:

@@ -39,17 +39,31 @@ class Senders:
         A token admits a foreign party to its dialog. For a user of ours it takes the place of
         credentials only where the request came by that user's own flow.
         """
-        identity = self._core.identity
         aor, realm = self._named(request)
         if passage is not None and (sender := self._admitted(request, flow, passage, aor, realm)):
             return sender
         status = 401 if is_ours else 407
-        if request.method == b"REGISTER" and (ours := identity.domain_of(request.uri)) is not None:
-            realm, status = realm or ours, 401
+        if request.method == b"REGISTER" and not (is_ours and realm):
+            ours = self._core.identity.domain_of(request.uri)
+            if ours is not None:
+                realm, status = realm or ours, 401
         if realm is None:
             return self._foreign(request, flow)
         if self._authenticator is None:
             return self._user(aor, passage)
+        return self._authenticated(self._authenticator, request, flow, passage, aor, realm, status)
+
+    def _authenticated(
+        self,
+        authenticator: Authenticator,
+        request: Request,
+        flow: Flow | None,
+        passage: Passage | None,
+        aor: bytes,
+        realm: bytes,
+        status: int,
+    ) -> Any:
+        """Return a user of ours who has proven to be the one in From, or a Deferred of it."""
 
         def proven(user: bytes) -> Sender:
             if user != aor:
@@ -58,11 +72,10 @@ class Senders:
 
         source = b"" if flow is None else flow.host
         # Only what is sent to who subscribes may be more than was asked with.
-        is_here = request.method == b"SUBSCRIBE" and self._authenticator.is_heard_at(
+        is_here = request.method == b"SUBSCRIBE" and authenticator.is_heard_at(
             request, realm, status, source
         )
-        asked = self._authenticator.authenticate(request, realm, status, source)
-        return then(asked, proven)
+        return then(authenticator.authenticate(request, realm, status, source), proven)
 
     def _admitted(
         self,

@@ -23,7 +23,7 @@ from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.records import KIND, Flows, kept_record, recalled
 
 if TYPE_CHECKING:
-    from sipproxy.transaction.parties import Flow
+    pass
 
 SLICE, PAUSE = 100, 0.1  # users who have lost bindings with a restart, and seconds between slices
 
@@ -135,11 +135,11 @@ class LocationTable(Service):
 
     def _replace(self, record: _Record, bindings: Sequence[Binding], ending: Ending) -> None:
         ended = self._ended(record, bindings, ending) if self._listeners else ()
-        before, record.bindings = record.bindings, _ordered(bindings)
-        self.count += len(record.bindings) - len(before)
-        record.lost = ()
+        before, after = record.bindings, _ordered(bindings)
+        self.count += len(after) - len(before)
+        record.bindings, record.lost = after, ()
         _rely(record, before)
-        if record.bindings:
+        if after:
             self._sleep(record)
         else:
             self._host.forget(record)
@@ -154,8 +154,8 @@ class LocationTable(Service):
         self, record: _Record, after: Sequence[Binding], ending: Ending
     ) -> list[tuple[Binding, Ending]]:
         """Return those whose contacts are bound no more, and why."""
-        lives = {id(binding.life) for binding in after}
-        gone = [(binding, ending) for binding in record.bindings if id(binding.life) not in lives]
+        lives = {binding.life for binding in after}
+        gone = [(binding, ending) for binding in record.bindings if binding.life not in lives]
         gone += [(binding, DEACTIVATED) for binding in record.lost]
         if not gone:
             return gone
@@ -163,7 +163,7 @@ class LocationTable(Service):
         return [(b, EXPIRED if b.expires_at <= now else why) for b, why in gone]
 
     def _sleep(self, record: _Record) -> None:
-        first = min(binding.ends_at for binding in record.bindings)
+        first = min([binding.ends_at for binding in record.bindings])
         self._host.wake(record, first - self._host.now())
 
     # What survives
@@ -216,12 +216,13 @@ def _ordered(bindings: Sequence[Binding]) -> tuple[Binding, ...]:
 
 def _rely(record: _Record, before: Sequence[Binding]) -> None:
     """Hear of the ends of the flows that the bindings have, and of no others."""
-    old, new = _watched(before), _watched(record.bindings)
+    old = {binding.watched for binding in before}
+    new = {binding.watched for binding in record.bindings}
+    if old == new:
+        return
     for flow in old - new:
-        flow.unwatch(record.flow_closed)
+        if flow is not None:
+            flow.unwatch(record.flow_closed)
     for flow in new - old:
-        flow.watch(record.flow_closed)
-
-
-def _watched(bindings: Sequence[Binding]) -> set[Flow]:
-    return {flow for binding in bindings if (flow := binding.watched) is not None}
+        if flow is not None:
+            flow.watch(record.flow_closed)

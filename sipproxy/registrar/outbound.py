@@ -23,7 +23,8 @@ def is_direct(request: Request) -> bool:
     """Tell whether we are the first hop."""
     if request.names.count(b"via") > 1:
         return False
-    return b"," not in (request.value(b"via") or b"") or len(request.values(b"via")) == 1
+    via = request.value(b"via") or b""
+    return via.find(b",") < 0 or len(request.values(b"via")) == 1
 
 
 def is_by_flow(request: Request, contact: Uri, flow: Flow | None, identity: Identity) -> bool:

@@ -78,10 +78,11 @@ class Registrar:
         to = request.to.uri
         if not to.is_sip:
             raise malformed("To")
-        domain = self._host.identity.domain_of(to)
+        identity = self._host.identity
+        domain = identity.domain_of(to)
         if domain is None or not to.user:
             raise SipError(404)
-        aor: bytes = self._host.identity.canonical(to)
+        aor: bytes = identity.canonical(to, domain)
         if aor != sender.aor:
             raise SipError(403, "To Is Not The Authenticated User")
         return aor
@@ -109,7 +110,8 @@ class Registrar:
         """Step 8."""
         headers = self._contacts(request, aor, current)
         headers.append((b"Date", _date(int(time.time()))))
-        headers += [(b"Path", value) for value in request.values(b"path")]  # RFC 3327 §5.3
+        if b"path" in request.names:
+            headers += [(b"Path", value) for value in request.values(b"path")]  # RFC 3327 §5.3
         headers += self._service_route
         if asked.is_outbound and supports(request, b"outbound"):  # RFC 5626 §6
             headers.append((b"Require", b"outbound"))
@@ -122,17 +124,22 @@ class Registrar:
     ) -> list[tuple[bytes, bytes]]:
         """Step 8, and the GRUUs of each instance for a client that knows them (RFC 5627 §5.2)."""
         now, gruus = self._host.now(), supports(request, b"gruu")
-        scheme = b"sips" if request.to.uri.scheme == b"sips" else b"sip"
         values = []
         for binding in bindings:
             value = binding.contact_value(now)
             if gruus and binding.instance is not None:
-                urn = binding.instance.urn
-                latest = newest([b for b in bindings if b.instance and b.instance.urn == urn])
-                value += b";pub-gruu=" + quote(public_gruu(scheme, aor, urn))
-                value += b";temp-gruu=" + quote(self._gruus.temporary(scheme, aor, latest))
+                value += self._gruus_of(binding.instance.urn, request, aor, bindings)
             values.append((b"Contact", value))
         return values
+
+    def _gruus_of(
+        self, urn: bytes, request: Request, aor: bytes, bindings: Sequence[Binding]
+    ) -> bytes:
+        scheme = b"sips" if request.to.uri.scheme == b"sips" else b"sip"
+        latest = newest([b for b in bindings if b.instance and b.instance.urn == urn])
+        public = quote(public_gruu(scheme, aor, urn))
+        temporary = quote(self._gruus.temporary(scheme, aor, latest))
+        return b";pub-gruu=" + public + b";temp-gruu=" + temporary
 
 
 @functools.lru_cache(1)

@@ -57,6 +57,13 @@ class Asked:
             return (instance.urn, instance.reg_id) == (self.urn, self.reg_id)
         return not self.reg_id and binding.same_contact(self.contact)
 
+    def among(self, bindings: Sequence[Binding]) -> Binding | None:
+        """Return the binding that this is a refresh, or the end, of."""
+        for binding in bindings:
+            if self.means(binding):
+                return binding
+        return None
+
 
 class Registration:
     """A REGISTER of an address-of-record; it changes nothing, and says what is to be."""
@@ -68,6 +75,7 @@ class Registration:
         self._aor = aor
         self._flow = flow
         self._options = options
+        self._call_id, self._cseq = request.call_id, request.cseq.number
         self.is_outbound = False  # it was about a flow: known once `updated` has run
 
     def updated(self, host: IHost, gruus: Gruus, current: Sequence[Binding]) -> list[Binding]:
@@ -80,21 +88,24 @@ class Registration:
             return self._all_removed(raw, current)
         if len(raw) > _REPEATED * self._options.max_bindings + len(current):
             raise SipError(403, "Too Many Bindings", limit="max_bindings")
-        path = self._path()
+        path, now = self._path(), host.now()
         bindings = list(current)
         fresh: list[Binding] = []
         for asked in self._all_asked(raw, current):
-            self._refuse_circle(host, asked)
+            if asked.duration:
+                self._refuse_circle(host, asked)
             instance = self._instance(gruus, asked, bindings)
-            known = next((b for b in bindings if asked.means(b)), None)
+            known = asked.among(bindings)
             if known is not None:
                 if known not in fresh:
-                    _check_order(self._request, known)
+                    self._check_order(known)
                 bindings.remove(known)
             if asked.duration:
-                bindings = [_aligned(binding, instance) for binding in bindings]
-                life = _life(asked.contact, known, fresh, host.now())
-                fresh.append(self._bind(host, asked, path, instance, *life))
+                if instance is not None:
+                    bindings = [_aligned(binding, instance) for binding in bindings]
+                expires_at = now + asked.duration
+                life, event = _life(asked.contact, known, fresh, now)
+                fresh.append(self._bind(host, asked, path, instance, expires_at, life, event))
                 bindings.append(fresh[-1])
         if len(bindings) > max(self._options.max_bindings, len(current)):
             raise SipError(403, "Too Many Bindings", limit="max_bindings")
@@ -106,46 +117,49 @@ class Registration:
         if len(raw) > 1 or expires is None or parse_expires(expires) != 0:
             raise SipError(400, "Contact * Needs Expires 0 And Stands Alone")
         for binding in current:
-            _check_order(self._request, binding)
+            self._check_order(binding)
         return []
 
     def _all_asked(self, raw: list[bytes], current: Sequence[Binding]) -> list[Asked]:
         """Read the contacts; 400 where one that registers its flow is not alone (RFC 5626 §6)."""
         every = [self._asked(value, current) for value in raw]
-        if len(every) > 1:
-            kept = [asked for asked in every if asked.duration]
-            if len(kept) > 1 and any(asked.reg_id for asked in kept):
-                raise SipError(400, "Another Contact Beside A reg-id")
-        self.is_outbound = any([asked.reg_id for asked in every])
+        if len(every) == 1:
+            self.is_outbound = every[0].reg_id > 0
+            return every
+        kept = [asked for asked in every if asked.duration]
+        if len(kept) > 1 and any(asked.reg_id for asked in kept):
+            raise SipError(400, "Another Contact Beside A reg-id")
+        self.is_outbound = any(asked.reg_id for asked in every)
         return every
 
     def _asked(self, value: bytes, current: Sequence[Binding]) -> Asked:
         if len(value) > self._options.max_contact:
             raise malformed("Contact: it is too long")
         contact = parse_name_addr(value)
-        read = next((b for b in current if b.is_written_as(contact)), None)
+        read = _written_as(contact, current)
         if read is None:
             _check_contact(contact)
             urn = instance_of(contact)
         else:
             urn = read.instance.urn if read.instance else b""
-        self._check_sips(contact)
+        if contact.uri.scheme == b"sips":
+            self._check_sips()
         reg_id = effective_reg_id(self._request, contact, urn)
         return Asked(contact, self._duration(contact), urn, reg_id, read)
 
-    def _check_sips(self, contact: NameAddr) -> None:
+    def _check_sips(self) -> None:
         """RFC 5630 §5.2: a sips contact is bound where Request-URI and Path are sips, else 400."""
-        if contact.uri.scheme == b"sips":
-            path = (address.uri for address in self._request.addresses(b"path"))
-            if any(uri.scheme != b"sips" for uri in (self._request.uri, *path)):
-                raise SipError(400, "SIPS Contact Needs SIPS All The Way")
+        path = (address.uri for address in self._request.addresses(b"path"))
+        if any(uri.scheme != b"sips" for uri in (self._request.uri, *path)):
+            raise SipError(400, "SIPS Contact Needs SIPS All The Way")
 
     def _duration(self, contact: NameAddr) -> int:
         """Step 7: what is asked for, cut to what we grant; 423 where it is too brief."""
         options = self._options
         asked = options.default_expires
-        if b"expires" in contact.params:
-            asked = parse_expires(contact.params[b"expires"])
+        params = contact.params
+        if b"expires" in params:
+            asked = parse_expires(params[b"expires"])
         elif (header := self._request.value(b"expires")) is not None:
             asked = parse_expires(header)
         if 0 < asked < min(options.min_expires, _HOUR):
@@ -155,7 +169,7 @@ class Registration:
     def _refuse_circle(self, host: IHost, asked: Asked) -> None:
         """RFC 5627 §5.1: an instance is a device, and not who registers it, under any name."""
         uri = asked.contact.uri
-        if not asked.duration or not (asked.urn or is_gruu(uri)):
+        if not (asked.urn or is_gruu(uri)):
             return
         if not uri.is_sip:
             raise SipError(403, "An Instance Needs A SIP Contact")
@@ -165,9 +179,13 @@ class Registration:
     def _instance(self, gruus: Gruus, asked: Asked, bindings: Sequence[Binding]) -> Instance | None:
         if not asked.urn or not asked.duration:
             return None
-        request, grace = self._request, self._options.max_expires
-        asking = (asked.urn, asked.reg_id, request.call_id)
-        return gruus.begin(*asking, bindings, grace, request.cseq.number)
+        asking = (asked.urn, asked.reg_id, self._call_id)
+        return gruus.begin(*asking, bindings, self._options.max_expires, self._cseq)
+
+    def _check_order(self, binding: Binding) -> None:
+        """Steps 6 and 7: what is older than what we know, or the same, changes nothing."""
+        if binding.call_id == self._call_id and self._cseq <= binding.cseq:
+            raise SipError(500, "CSeq Out Of Order")
 
     def _path(self) -> tuple[bytes, ...]:
         """RFC 3327 §5.3: the vector is kept with the bindings; §4: its URIs are loose routers."""
@@ -186,19 +204,20 @@ class Registration:
         asked: Asked,
         path: tuple[bytes, ...],
         instance: Instance | None,
+        expires_at: float,
         life: Life,
         event: bytes,
     ) -> Binding:
-        request, read = self._request, asked.read
+        read = asked.read
         flow = self._flow if self._is_by_flow(host, asked) else None
         contact, params, q = _kept(asked.contact) if read is None else read.written
         return Binding(
             contact=contact,
             params=params,
             q=q,
-            expires_at=host.now() + asked.duration,
-            call_id=request.call_id,
-            cseq=request.cseq.number,
+            expires_at=expires_at,
+            call_id=self._call_id,
+            cseq=self._cseq,
             path=path,
             flow=flow,
             instance=instance,
@@ -227,6 +246,14 @@ class Registration:
         if asked.reg_id and flow is not None and uri.is_sip and is_direct(self._request):
             return True
         return is_by_flow(self._request, uri, flow, host.identity)
+
+
+def _written_as(contact: NameAddr, bindings: Sequence[Binding]) -> Binding | None:
+    """Return the binding whose contact has the octets of another."""
+    for binding in bindings:
+        if binding.is_written_as(contact):
+            return binding
+    return None
 
 
 def _check_contact(contact: NameAddr) -> None:
@@ -259,12 +286,6 @@ def _but_ours(params: bytes) -> bytes:
     pieces = split_quoted(params, b";")[1:]
     kept = [p for p in pieces if p.partition(b"=")[0].strip().lower() not in _OURS]
     return b"".join(b";" + piece for piece in kept)
-
-
-def _check_order(request: Request, binding: Binding) -> None:
-    """Steps 6 and 7: what is older than what we know, or the same, changes nothing."""
-    if binding.call_id == request.call_id and request.cseq.number <= binding.cseq:
-        raise SipError(500, "CSeq Out Of Order")
 
 
 def _aligned(binding: Binding, instance: Instance | None) -> Binding:

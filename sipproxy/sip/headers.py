@@ -78,15 +78,16 @@ def stamp_via(value: bytes, via: Via, host: bytes, port: int) -> bytes:
     ``received`` is added where the sent-by is another (RFC 3261 §18.2.1) and always beside an
     ``rport``, which gets the source port (RFC 3581 §4). ``host`` is written without brackets.
     """
-    wants_port = b"rport" in via.params
-    if wants_port and b'"' not in value and b"received" not in via.params:
+    params = via.params
+    wants_port = b"rport" in params
+    if wants_port and value.find(b'"') < 0 and b"received" not in params:
         usual = (value + b";").replace(b";rport;", b";", 1)
         if len(usual) < len(value):
             return usual + b"rport=%d;received=%s" % (port, host)
-    if wants_port or b"received" in via.params:
-        sent, *params = split_quoted(value, b";")
+    if wants_port or b"received" in params:
+        sent, *pieces = split_quoted(value, b";")
         # What a sender claims of itself does not count.
-        kept = [p for p in params if p.partition(b"=")[0].rstrip().lower() not in _STAMPED]
+        kept = [p for p in pieces if p.partition(b"=")[0].rstrip().lower() not in _STAMPED]
         value = b";".join((sent, *kept))
     elif via.host.strip(b"[]") == host:
         return value
@@ -131,7 +132,7 @@ class NameAddr:
     @property
     def tag(self) -> bytes | None:
         """The tag parameter (§19.3)."""
-        return self.params.get(b"tag")
+        return self.params.get(b"tag") if self.raw_params else None
 
 
 def parse_name_addr(value: bytes) -> NameAddr:

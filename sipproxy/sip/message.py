@@ -67,7 +67,7 @@ class Message:
     def first_value(self, name: bytes) -> bytes:
         """Return the first of a header's values; raises `SipError` 400 where there is none."""
         value = self._required(name)
-        return split_values(value)[0] if b"," in value else value
+        return value if value.find(b",") < 0 else split_values(value)[0]
 
     def line_value(self, index: int) -> bytes:
         """Return the value of the header line at ``index``, unfolded."""
@@ -89,7 +89,7 @@ class Message:
     def values(self, name: bytes) -> list[bytes]:
         """Return every value of a header in order, several on a line split at commas."""
         values = self.raw_values(name)
-        if len(values) == 1 and b"," not in values[0]:
+        if len(values) == 1 and values[0].find(b",") < 0:
             return values
         return [part for value in values for part in split_values(value)]
 
@@ -142,7 +142,7 @@ class Message:
         self.names.insert(index, known)
         self.lines.insert(index, name + b": " + value)
         if known in _PARSED:
-            self._edited(known)
+            setattr(self, _PARSED[known], None)
 
     def append(self, name: bytes, value: bytes) -> None:
         """Put a new header line after all others."""
@@ -150,7 +150,7 @@ class Message:
         self.names.append(known)
         self.lines.append(name + b": " + value)
         if known in _PARSED:
-            self._edited(known)
+            setattr(self, _PARSED[known], None)
 
     def push(self, name: bytes, value: bytes) -> None:
         """Put a new header line before the first of its name, or before all others."""
@@ -160,11 +160,14 @@ class Message:
     def put(self, name: bytes, value: bytes) -> None:
         """Replace the first line of a header, or append one."""
         known = name.lower()
+        line = name + b": " + value
         if known in self.names:
-            self.lines[self.names.index(known)] = name + b": " + value
-            self._edited(known)
+            self.lines[self.names.index(known)] = line
         else:
-            self.append(name, value)
+            self.names.append(known)
+            self.lines.append(line)
+        if known in _PARSED:
+            setattr(self, _PARSED[known], None)
 
     def remove(self, name: bytes) -> None:
         """Take out every line of a header."""
@@ -173,28 +176,26 @@ class Message:
         kept = [place for place, known in enumerate(self.names) if known != name]
         self.names = [self.names[place] for place in kept]
         self.lines = [self.lines[place] for place in kept]
-        self._edited(name)
+        if name in _PARSED:
+            setattr(self, _PARSED[name], None)
 
     def pop_value(self, name: bytes) -> None:
         """Take out the first value of a header; others on its line stay, as they were written."""
         index = self.names.index(name)
         line = self.lines[index]
-        rest = split_values(_value(line))[1:] if b"," in line else None
+        rest = None if line.find(b",") < 0 else split_values(_value(line))[1:]
         if rest:
             self.lines[index] = line.partition(b":")[0].rstrip() + b": " + b", ".join(rest)
         else:
             del self.names[index], self.lines[index]
-        self._edited(name)
+        if name in _PARSED:
+            setattr(self, _PARSED[name], None)
 
     def _first(self, index: int) -> tuple[bytes, bytes, bytes]:
         """Return the name on a header line, its first value, and what comes after."""
         written, _, value = self.lines[index].partition(b":")
         first, *others = split_values(unfold(value))
         return written.rstrip(), first, b"".join(b", " + other for other in others)
-
-    def _edited(self, name: bytes) -> None:
-        if name in _PARSED:
-            setattr(self, _PARSED[name], None)
 
     def encode(self) -> bytes:
         """Return the octets to send."""
@@ -264,12 +265,11 @@ class Request(Message):
         via = self.via
         index = self.names.index(b"via")
         line = self.lines[index]
-        if b"," in line or b"\n" in line:
-            written, value, others = self._first(index)
-            line = written + b": " + stamp_via(value, via, host, port) + others
-        else:
-            line = stamp_via(line, via, host, port)
-        self.lines[index] = line
+        if line.find(b",") < 0 and line.find(b"\n") < 0:
+            self.lines[index] = stamp_via(line, via, host, port)
+            return
+        written, value, others = self._first(index)
+        self.lines[index] = written + b": " + stamp_via(value, via, host, port) + others
 
     @property
     def max_forwards(self) -> int | None:

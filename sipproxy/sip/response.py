@@ -34,8 +34,7 @@ def make_response(
         lines.append(name + b": " + value)
     names.append(b"content-length")
     lines.append(b"Content-Length: %d" % len(body))
-    phrase = (reason or reason_for(status)).encode()
-    return Response(status, phrase, names, lines, body)
+    return Response(status, (reason or reason_for(status)).encode(), names, lines, body)
 
 
 def error_response(request: Request, error: SipError, tag: bytes) -> Response:

@@ -92,8 +92,11 @@ class ClientTransaction:
 
     def _sleep(self) -> None:
         """Wait for the next retransmission, which unreliable transports alone have, or the end."""
-        left = self._deadline - self._wheel.now
-        self._wheel.wake(self, left if self.flow.reliable else min(self._interval, left))
+        wheel = self._wheel
+        ticks = self._deadline - wheel.now
+        if not self.flow.reliable and self._interval < ticks:
+            ticks = self._interval
+        wheel.wake(self, ticks)
 
     def _time_out(self) -> None:
         self._terminate()

@@ -22,6 +22,7 @@ from sipproxy.transaction.client import (
 from sipproxy.transaction.server import InviteServer, NonInviteServer, ServerTransaction
 
 if TYPE_CHECKING:
+    from sipproxy.sip.headers import Via
     from sipproxy.transaction.parties import ClientUser, Flow, Path, ServerUser, Taping
     from sipproxy.transaction.timers import Timers
     from sipproxy.transaction.wheel import Wheel
@@ -56,7 +57,7 @@ class TransactionLayer:
         self.timers = timers
         self.tag = tag
         self.user: ServerUser | None = None
-        self.admit: Callable[[Request, Flow], int] | None = None
+        self.admit: Callable[[Request, Flow], int] = lambda request, flow: 0
         self.tape: Taping | None = None
         self.turned_away = 0  # how many came beyond the limit
         self.requests = dict.fromkeys([*sorted(METHODS), b"other"], 0)  # how many came, by method
@@ -85,8 +86,9 @@ class TransactionLayer:
 
     def datagram(self, data: bytes, flow: Flow) -> None:
         """Take a datagram."""
-        if self.tape is not None:
-            self.tape.received(data, flow)
+        tape = self.tape
+        if tape is not None:
+            tape.add(data, flow, False)
         try:
             message = parse_datagram(data)
         except BadMessage as error:
@@ -96,8 +98,9 @@ class TransactionLayer:
 
     def framed(self, data: bytes, flow: Flow) -> None:
         """Take a message that the framing of a stream has cut out."""
-        if self.tape is not None:
-            self.tape.received(data, flow)
+        tape = self.tape
+        if tape is not None:
+            tape.add(data, flow, False)
         try:
             message = parse_framed(data)
         except BadMessage as error:
@@ -138,9 +141,11 @@ class TransactionLayer:
             client.received(response)
 
     def _request(self, request: Request, flow: Flow) -> None:
-        is_ack = request.method == b"ACK"
+        method = request.method
+        is_ack = method == b"ACK"
         try:
-            key = _server_key(request, b"INVITE" if is_ack else request.method)
+            via = request.via
+            key = _server_key(request, via, b"INVITE" if is_ack else method)
         except SipError as error:
             self.refused(BadMessage(error, None if is_ack else request), flow)
             return
@@ -152,7 +157,7 @@ class TransactionLayer:
             server.repeated()
         else:
             request.stamp(flow.host, flow.port)
-            self._open(key, request, flow)
+            self._open(key, request, flow, flow.reply_path(via))
 
     def _acknowledged(self, ack: Request, server: ServerTransaction | None, flow: Flow) -> None:
         if self.user is not None and (
@@ -160,20 +165,19 @@ class TransactionLayer:
         ):
             self.user.acknowledged(ack, flow)
 
-    def _open(self, key: Hashable, request: Request, flow: Flow) -> None:
+    def _open(self, key: Hashable, request: Request, flow: Flow, path: Path) -> None:
         if self.user is None:
             return
-        machine = InviteServer if request.method == b"INVITE" else NonInviteServer
         method = request.method
-        self.requests[method if method in self.requests else b"other"] += 1
-        path = flow.reply_path(request.via)
-        after = 0 if self.admit is None else self.admit(request, flow)
-        if after == 0 and len(self._servers) >= self.limit:
+        self.requests[method if method in METHODS else b"other"] += 1
+        after = self.admit(request, flow)
+        if not after and len(self._servers) >= self.limit:
             self.turned_away += 1
             after = 30
         if after:
             self._turn_away(request, path, after)
             return
+        machine = InviteServer if method == b"INVITE" else NonInviteServer
         server = machine(key, request, flow, path, self.timers, self.wheel, self._ended_server)
         server.start()
         self._servers[key] = server
@@ -190,8 +194,9 @@ class TransactionLayer:
         self, request: Request, branch: bytes, flow: Flow, user: ClientUser
     ) -> ClientTransaction:
         """Send a request whose topmost Via, with ``branch``, is in place."""
-        if request.method != b"INVITE":
-            return self.send_octets(request.method, request.encode(), branch, flow, user)
+        method = request.method
+        if method != b"INVITE":
+            return self.send_octets(method, request.encode(), branch, flow, user)
         key = (branch, b"INVITE")
         client = InviteClient(
             key, request.encode(), flow, user, self.timers, self.wheel, self._ended_client
@@ -218,7 +223,7 @@ class TransactionLayer:
     def cancelled(self, cancel: Request) -> ServerTransaction | None:
         """Return the transaction that a CANCEL means, of whatever method (§9.2)."""
         for method in _CANCELLABLE:
-            server = self._servers.get(_server_key(cancel, method))
+            server = self._servers.get(_server_key(cancel, cancel.via, method))
             if server is not None:
                 return server
         return None
@@ -247,12 +252,11 @@ class TransactionLayer:
         self._clients.pop(client.key, None)
 
 
-def _server_key(request: Request, method: bytes) -> Hashable:
+def _server_key(request: Request, via: Via, method: bytes) -> Hashable:
     """Return what a request has in common with its transaction (§17.2.3); raises `SipError` 400.
 
     Stamping the Via changes nothing of it. A client of RFC 2543 has no branch of its own making.
     """
-    via = request.via
     branch = via.branch
     if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
         return (branch, via.host, via.effective_port, method)

@@ -83,8 +83,8 @@ class Flow(Path, Protocol):
 class Taping(Protocol):
     """What is told of every message that comes."""
 
-    def received(self, data: bytes, flow: Flow) -> None:
-        """A message came, whatever it is."""
+    def add(self, data: bytes, flow: Flow, is_sent: bool) -> None:
+        """A message came, whatever it is, or was sent."""
 
 
 class ClientUser(Protocol):

@@ -44,11 +44,13 @@ class Wheel:
     def wake(self, sleeper: Sleeper, after: int) -> None:
         """Wake ``sleeper`` in ``after`` ticks, at least one, and not when it was to be before."""
         sleeper.due = due = self.now + (after if after > 0 else 1)
-        if not 0 < sleeper.booked <= due:
-            if sleeper.booked:
-                self._cross_out(sleeper)
-            sleeper.booked = due
-            self._slots[due][sleeper] = None
+        booked = sleeper.booked
+        if booked:
+            if booked <= due:
+                return
+            self._cross_out(sleeper)
+        sleeper.booked = due
+        self._slots[due][sleeper] = None
 
     def forget(self, sleeper: Sleeper) -> None:
         """Drop a sleeper and its appointment at once; it may have none."""
@@ -57,12 +59,12 @@ class Wheel:
             self._cross_out(sleeper)
 
     def _cross_out(self, sleeper: Sleeper) -> None:
-        slot = self._slots.get(sleeper.booked)  # none while its turn is on
+        booked, sleeper.booked = sleeper.booked, 0
+        slot = self._slots.get(booked)  # none while its turn is on
         if slot is not None:
             del slot[sleeper]
             if not slot:  # else each would stay until its turn, however far that is
-                del self._slots[sleeper.booked]
-        sleeper.booked = 0
+                del self._slots[booked]
 
     def advance(self, tick: int) -> None:
         """Let time pass up to and including ``tick``."""

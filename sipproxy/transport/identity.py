@@ -117,14 +117,16 @@ class Identity:
             return uri.host if uri.host in self._domain_set else self.domain
         return self.domain if uri.host and self.is_us(uri) else None
 
-    def canonical(self, uri: Uri) -> bytes:
+    def canonical(self, uri: Uri, domain: bytes | None = None) -> bytes:
         """Return the one form of a URI's address-of-record, ``user@domain`` (§10.3 step 5).
 
         sip, sips, im and pres URIs of our domains, their aliases and our addresses are one; a GRUU
-        has the one that it was made for (RFC 5627 §5.4).
+        has the one that it was made for (RFC 5627 §5.4). ``domain`` is what `domain_of` has said of
+        the URI, where it was asked.
         """
         aor = address_of_record(uri)
-        domain = self.domain_of(uri)
+        if domain is None:
+            domain = self.domain_of(uri)
         if b"gr" in uri.params and domain is not None and not uri.params[b"gr"]:
             user = self.unveil(uri.user, domain)
             return aor[: -len(uri.host)] + domain if user is None else user + b"@" + domain

@@ -72,7 +72,7 @@ class Pressure:
         rate = self._source_rate
         if rate:
             host, counts = flow.host, self._counts
-            key = _network(host) if b":" in host else host
+            key = host if host.find(b":") < 0 else _network(host)
             counts[key] = count = counts.get(key, 0) + 1
             if count > rate or count == 1:
                 answer = self._judged(key, host, count, rate)

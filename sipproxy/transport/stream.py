@@ -167,7 +167,7 @@ class StreamFlow(TwistedProtocol):
             self._unused = None
         tape = self.surroundings.tape
         if tape is not None:
-            tape.sent(data, self)
+            tape.add(data, self, True)
         self._put(data)
 
     def _put(self, data: bytes) -> None:

@@ -55,23 +55,18 @@ class Tape:
         while self._size > limit:
             self._size -= len(self._kept.popleft()[3]) + _OVERHEAD
 
-    def received(self, data: bytes, flow: Flow) -> None:
-        """Tape a message that came."""
-        self._add(False, flow, data)
-
-    def sent(self, data: bytes, flow: Flow) -> None:
-        """Tape a message that goes."""
-        self._add(True, flow, data)
-
-    def _add(self, is_sent: bool, flow: Flow, data: bytes) -> None:
+    def add(self, data: bytes, flow: Flow, is_sent: bool) -> None:
+        """Tape a message that goes, or that came."""
         now = self._clock()
         self._append((now, is_sent, flow, data))
-        if self._listener is not None:
-            self._listener(now, is_sent, flow, data)
+        listener = self._listener
+        if listener is not None:
+            listener(now, is_sent, flow, data)
         self.count += 1
-        self._size += len(data) + _OVERHEAD
-        while self._size > self._limit:
-            self._size -= len(self._kept.popleft()[3]) + _OVERHEAD
+        size = self._size + len(data) + _OVERHEAD
+        while size > self._limit:
+            size -= len(self._kept.popleft()[3]) + _OVERHEAD
+        self._size = size
 
     def since(self, number: int) -> list[Record]:
         """Return the records from a number on that are still there."""

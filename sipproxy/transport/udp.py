@@ -97,8 +97,9 @@ class UdpFlow:
     def send(self, data: bytes) -> None:
         """Send a datagram; one that the kernel has no room for is lost, as datagrams are."""
         endpoint = self.endpoint
-        if endpoint.tape is not None:
-            endpoint.tape.sent(data, self)
+        tape = endpoint.tape
+        if tape is not None:
+            tape.add(data, self, True)
         endpoint.write(data, self._place)
 
     def reply_path(self, via: Via) -> Path:

@@ -283,7 +283,7 @@ class Looking(WithCommand):
         self.patch(trace, "MOST", 2)
         assert self.node is not None and self.node.tape is not None
         for number in range(5):
-            self.node.tape.sent(b"%d" % number, FakeFlow("192.0.2.1", 5060))
+            self.node.tape.add(b"%d" % number, FakeFlow("192.0.2.1", 5060), True)
         lines = self.passes("trace", "--json").splitlines()
         self.assertEqual([json.loads(line)["number"] for line in lines], list(range(6)))
 

@@ -17,31 +17,31 @@ class TapeTests(SynchronousTestCase):
         self.flow = FakeFlow("192.0.2.1", 5060)
 
     def test_what_passed_is_there_in_order(self) -> None:
-        self.tape.received(b"a", self.flow)
+        self.tape.add(b"a", self.flow, False)
         self.now = 1001.5
-        self.tape.sent(b"b", self.flow)
+        self.tape.add(b"b", self.flow, True)
         expected = [(0, 1000.0, False, self.flow, b"a"), (1, 1001.5, True, self.flow, b"b")]
         self.assertEqual([tuple(record) for record in self.tape.since(0)], expected)
 
     def test_from_a_number_on(self) -> None:
         for letter in (b"a", b"b", b"c"):
-            self.tape.sent(letter, self.flow)
+            self.tape.add(letter, self.flow, True)
         self.assertEqual([record.data for record in self.tape.since(1)], [b"b", b"c"])
         self.assertEqual(self.tape.since(self.tape.count), [])
 
     def test_the_oldest_go_first_and_numbers_stay(self) -> None:
         for number in range(100):
-            self.tape.sent(b"%d" % number, self.flow)
+            self.tape.add(b"%d" % number, self.flow, True)
         kept = self.tape.since(0)
         self.assertEqual([int(record.data) for record in kept], [r.number for r in kept])
         self.assertEqual(kept[-1].number, 99)
         self.assertLess(len(kept), 14)
 
     def test_large_ones_leave_less_room(self) -> None:
-        self.tape.sent(b"a", self.flow)
-        self.tape.sent(bytes(3600), self.flow)
+        self.tape.add(b"a", self.flow, True)
+        self.tape.add(bytes(3600), self.flow, True)
         self.assertEqual(len(self.tape), 1)
-        self.tape.sent(bytes(60_000), self.flow)
+        self.tape.add(bytes(60_000), self.flow, True)
         self.assertEqual(len(self.tape), 0)
-        self.tape.sent(b"b", self.flow)
+        self.tape.add(b"b", self.flow, True)
         self.assertEqual([record.data for record in self.tape.since(0)], [b"b"])
