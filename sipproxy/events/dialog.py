@@ -37,8 +37,9 @@ class Dialog:
 
     ``tag`` is ours. ``flow`` is how the subscriber came, where requests have to go that way; else
     they go to ``target`` past ``routes``; ``lines`` are those that each has. ``way`` is how they
-    went last. ``is_proven``: a request of ours was answered there. ``is_outside``: the subscriber
-    came from a public address. Raises `SipError` 400 for a request that makes no dialog.
+    went last, where that had to be found. ``is_proven``: a request of ours was answered there.
+    ``is_outside``: the subscriber came from a public address. Raises `SipError` 400 for a request
+    that makes no dialog.
 
     There may be very many, so what the lines say is not kept a second time.
     """
