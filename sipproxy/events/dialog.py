@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sipproxy.transport.identity import Identity
 
 MARK = b"s-"  # begins the user part of our Contact
+TAG = 12  # random bytes of our tag, which is in hexadecimal digits
+_NAME = 14  # digits of it that name the subscription, and may be known to others; the rest are not
 _LONGEST = 2048  # bytes of a Contact
 
 
@@ -180,6 +182,13 @@ class Dialog:
         self.is_lost = is_address and host != address
 
     @property
+    def name(self) -> int:
+        """What names the subscription, none of which shares a dialog."""
+        name = name_in(self.tag)
+        assert name is not None
+        return name
+
+    @property
     def next_hop(self) -> Uri:
         """The URI that our requests go to where they do not go by the flow (§12.2.1.1)."""
         return parse_name_addr(self.routes[0]).uri if self.routes else parse_uri(self.target)
@@ -199,6 +208,22 @@ class Dialog:
         """The header fields of ``lines``."""
         pairs = (line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1])
         return [(name, value) for name, _, value in pairs]
+
+
+def name_in(tag: bytes) -> int | None:
+    """Return what a tag of ours names the subscription of its dialog by; None where it is not ours.
+
+    A number of so few bits takes half the room of octets.
+    """
+    try:
+        return int(tag[:_NAME], 16)
+    except ValueError:
+        return None
+
+
+def name_text(name: int) -> bytes:
+    """Return the name of a subscription as others are told it."""
+    return b"%0*x" % (_NAME, name)
 
 
 def local_target(request: Request, nearest: bytes, flow: Flow, tag: bytes) -> bytes:

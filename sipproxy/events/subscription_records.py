@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sipproxy.events.asked import Asked
-from sipproxy.events.dialog import Dialog, Turn
+from sipproxy.events.dialog import Dialog, Turn, name_in
 from sipproxy.events.subscription import Subscription
 from sipproxy.events.telling import ACTIVE
 from sipproxy.events.wishing import Past
@@ -162,7 +162,7 @@ def _dialog(kept: _Dialog, source: bytes, jump: int, flows: Flows) -> Dialog:
     for name in _Dialog.__struct_fields__:
         setattr(dialog, name, getattr(kept, name))
     parse_uri(kept.target)
-    if [name for name, _ in dialog.fields] != _FIELDS:
+    if name_in(kept.tag) is None or [name for name, _ in dialog.fields] != _FIELDS:
         raise ValueError("a dialog that is none")
     dialog.cseq = kept.cseq + jump
     dialog.way, dialog.is_lost, dialog.is_outside = None, False, is_outside(source)

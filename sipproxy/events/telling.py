@@ -271,7 +271,6 @@ class Telling:
         self._abandon()
         self._is_owed = False
         dialog.close()
-        self._notifier.hang_up(dialog)
 
     def _abandon(self) -> None:
         flight, self._flight = self._flight, None

@@ -9,7 +9,7 @@ import msgspec
 
 from sipproxy.events.asked import Asked
 from sipproxy.events.conditions import ANY, Condition
-from sipproxy.events.dialog import Dialog
+from sipproxy.events.dialog import Dialog, name_text
 from sipproxy.events.rates import Rates
 from sipproxy.events.telling import ACTIVE, NEVER, Telling
 from sipproxy.interfaces.events import Verdict
@@ -50,19 +50,20 @@ class Past(msgspec.Struct, array_like=True, frozen=True):
 class Wishing(Telling):
     """The part of a subscription that its watcher has a say in.
 
-    ``source`` is the address that it came from, ``event`` why it has the status that it has.
+    ``source`` is the address that it came from, ``event`` why it has the status that it has. What
+    it is called (``name``) comes of the tag of its dialog, and stays when that is over.
     """
 
     __slots__ = (
-        *("_gives_up_at", "accepted", "began_at", "event", "id", "is_confirmed", "likeness"),
-        *("media_type", "requests", "source", "terms"),
+        *("_gives_up_at", "accepted", "began_at", "event", "is_confirmed", "likeness"),
+        *("media_type", "name", "requests", "source", "terms"),
     )
 
     def __init__(
         self, notifier: Notifier, resource: Resource, dialog: Dialog | None, verdict: Verdict
     ) -> None:
         Telling.__init__(self, notifier, resource, dialog, verdict)
-        self.id = notifier.host.random(8).hex().encode()
+        self.name = -1 if dialog is None else dialog.name
         self.source = b""
         self.event = b"subscribe"
         self.began_at = self.expires_at
@@ -73,6 +74,11 @@ class Wishing(Telling):
         self.likeness: bytes | None = None
         self.is_confirmed = False
         self._gives_up_at = NEVER
+
+    @property
+    def id(self) -> bytes:
+        """What others may know it by."""
+        return name_text(self.name)
 
     def ask(self, asked: Asked) -> None:
         """Take what a SUBSCRIBE says; a filter stays until another comes (RFC 4660 §4.3)."""
@@ -134,7 +140,9 @@ class Wishing(Telling):
         ``jump`` is how many bodies may have been sent since it was written. Whoever cannot be
         reached is told nothing until it asks again, or there are news.
         """
-        self.id, self.status, self.event = past.id, past.status, past.event
+        if self.dialog is None:
+            self.name = int(past.id, 16)
+        self.status, self.event = past.status, past.event
         self.began_at, self.expires_at = moment(past.began_at), moment(past.expires_at)
         self.sent = past.sent + jump
         self.likeness, self.requests = past.likeness, past.requests

@@ -194,7 +194,7 @@ class SequenceTest(SurvivalCase):
             self.tell(b"%d" % number)
             self.alice.take()
         self.assertEqual(len(written), 2)
-        (last,) = (one.dialog.cseq for one in self.notifier._dialogs.values())
+        (last,) = (one.dialog.cseq for one in self.notifier._known.values())
         self.server.clock.advance(0.05)
         self.restart()
         self.server.advance(0.4)
