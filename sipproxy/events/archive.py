@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from sipproxy.events.asked import Asked
 from sipproxy.events.dialog import Turn
 from sipproxy.events.subscription import Subscription
-from sipproxy.events.subscription_records import KIND, RESERVED, kept_record, restored
+from sipproxy.events.subscription_records import KIND, kept_record, restored
 from sipproxy.interfaces.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -60,9 +60,6 @@ class Archive:
         return None if subscription is None else self._record(subscription)
 
     def _record(self, subscription: Subscription, *future: Any) -> Any:
-        dialog = subscription.dialog
-        if dialog is not None:  # written anew in time, though writing takes its time
-            subscription.reserved = dialog.cseq + RESERVED // 2
         return kept_record(subscription, self._store, self._flows, *future)
 
     # Stop and start
@@ -126,7 +123,7 @@ class Recovery:
         for _ in range(min(SLICE, len(self._left))):
             subscription = self._left.popleft()
             try:
-                if subscription.requests is None:
+                if subscription.rare.requests is None:
                     subscription.dismiss(b"deactivated")  # its watcher asks anew (§4.1.3)
                 else:
                     subscription.woken()

@@ -319,7 +319,7 @@ def _nothing_published(package: bytes, resource: bytes) -> Sequence[Publication]
 
 def _is_same(one: Subscription, other: Subscription) -> bool:
     """Tell whether two subscriptions of one watcher are to the same, and ask for the same."""
-    return (one.package, one.resource, one.likeness) == (
+    return (one.package, one.resource, one.rare.likeness) == (
         *(other.package, other.resource),
-        other.likeness,
+        other.rare.likeness,
     )

@@ -10,7 +10,7 @@ import msgspec
 from sipproxy.events.asked import Asked
 from sipproxy.events.dialog import Dialog, Turn, name_in
 from sipproxy.events.subscription import Subscription
-from sipproxy.events.telling import ACTIVE
+from sipproxy.events.telling import ACTIVE, REWRITTEN
 from sipproxy.events.wishing import Past
 from sipproxy.interfaces.events import CONFIRM, Verdict, Watcher
 from sipproxy.sip.errors import SipError
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from sipproxy.registrar.records import Flows
 
 KIND = "subscriptions"  # by id
-# So many NOTIFYs a subscription may be sent until it is written again; after a restart it goes on
-# beyond them: no CSeq, and no version of a document, is ever sent twice.
-RESERVED = 1000
+# So many NOTIFYs a record is good for, as writing takes its time; after a restart a subscription
+# goes on beyond them: no CSeq, and no version of a document, is ever sent twice.
+RESERVED = 2 * REWRITTEN
 _VERSION = 1
 _FIELDS = [b"From", b"To", b"Call-ID", b"Contact", b"Event"]  # of a dialog
 
@@ -150,9 +150,10 @@ def _subscription(kept: _Record, notifier: Notifier, store: IStore, flows: Flows
     try:
         for uri, fields, body in past.requests or ():
             request = Request.build(b"SUBSCRIBE", uri, fields, body)
-            subscription.terms = package.terms(request, kept.resource, subscription.terms)
+            terms = package.terms(request, kept.resource, subscription.terms)
+            subscription.alter(terms=terms)
     except SipError:
-        subscription.requests = None  # what it asks for is not understood any more
+        subscription.alter(requests=None)  # what it asks for is not understood any more
     return subscription
 
 
