@@ -86,6 +86,8 @@ class Subscription(Wishing):
         if resource is not self._resource:
             self._resource = resource
             self._rendered_version = -1
+        if self.dialog is not None:
+            resource.opening = self.dialog.share(resource.opening)
 
     def begin(self) -> None:
         """It has been entered."""

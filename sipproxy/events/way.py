@@ -93,8 +93,8 @@ class Post:
             branch = b"z9hG4bK" + self._core.random(8).hex().encode()
             line = b"CSeq: %d NOTIFY\r\nSubscription-State: %b\r\n" % (dialog.cseq, state)
             uri, more = (dialog.target, self._hops) if way is None else (way.uri, way.lines)
-            head = b"NOTIFY ", uri, via, branch, more, dialog.lines, line
-            data = b"".join((*head, content.octets))
+            head = b"NOTIFY ", uri, via, branch, more, dialog.opening, dialog.own, dialog.closing
+            data = b"".join((*head, line, content.octets))
             is_kept = way is None and dialog.is_proven
             if flow.reliable or is_kept or len(data) <= self._largest:
                 return self._core.layer.send_octets(b"NOTIFY", data, branch, flow, user)

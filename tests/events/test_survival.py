@@ -240,6 +240,29 @@ class SequenceTest(SurvivalCase):
         )
         self.assertAlmostEqual(after.began_at, before.began_at, 3)
 
+    def test_a_record_whose_name_is_not_in_its_tag(self) -> None:
+        """It was written before names were: it has another one from now on, and the same dialog."""
+        self.subscribe()
+        (key,), (good,) = dict(self.server.node.store.load(KIND)), self.kept()
+        tag, old = b"0123456789abcdef", b"fedcba9876543210"
+        lines = good[5][1].replace(good[5][0], tag)
+        past = [old, *good[6][1:]]
+        store = self.server.node.store
+        store.remove(KIND, key)
+        store.put(KIND, old, [*good[:5], [tag, lines, *good[5][2:]], past, *good[7:]])
+        self.server.clock.advance(0.1)
+        before = self.alice.tag
+        self.alice.tag = tag.decode()
+        self.alice.contact = self.alice.contact.replace(before, self.alice.tag)
+        self.restart()
+        self.assertEqual(self.alice.ask().status, 200)
+        self.server.clock.advance(0.1)
+        self.assertEqual(list(dict(self.server.node.store.load(KIND))), [tag[:14]])
+        self.alice.take()
+        self.assertEqual(self.alice.ask(0).status, 200)
+        self.server.clock.advance(0.1)
+        self.assertEqual(self.kept(), [])
+
 
 class DialogTest(SurvivalCase):
     """The dialog goes on."""
