@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sipproxy.transport.identity import Identity
 
 MARK = b"s-"  # begins the user part of our Contact
-TAG = 12  # random bytes of our tag, which is in hexadecimal digits
-_NAME = 14  # digits of it that name the subscription, and may be known to others; the rest are not
+TAG = 13  # random bytes of our tag, which is in hexadecimal digits
+_NAME = 15  # digits of it that name the subscription, and may be known to others; the rest are not
 _LONGEST = 2048  # bytes of a Contact
 _FIELDS = [b"From", b"To", b"Call-ID", b"Contact", b"Event"]  # those of our lines
 
@@ -249,7 +249,7 @@ def _shared(text: bytes) -> bytes:
 def name_in(tag: bytes) -> int | None:
     """Return what a tag of ours names the subscription of its dialog by; None where it is not ours.
 
-    A number of so few bits takes half the room of octets.
+    A number of 60 bits takes half the room of octets.
     """
     try:
         return int(tag[:_NAME], 16)

@@ -253,7 +253,8 @@ class Notifier(Service):
             return
         del resource.subscriptions[subscription]
         self.census.leave(subscription)
-        del self._known[subscription.name]
+        if self._known.get(subscription.name) is subscription:
+            del self._known[subscription.name]
         self.archive.withdraw(subscription)
         if not resource.subscriptions:
             del self._resources[key]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sipproxy.sip.message import Response
 
 PENDING, ACTIVE, WAITING, TERMINATED = b"pending", b"active", b"waiting", b"terminated"
-REWRITTEN = 500  # NOTIFYs after which it is written again
+REWRITTEN = 500  # NOTIFYs after which it is written again: the first, the 501st, and so on
 
 
 class _Leaving:

@@ -257,7 +257,7 @@ class SequenceTest(SurvivalCase):
         self.restart()
         self.assertEqual(self.alice.ask().status, 200)
         self.server.clock.advance(0.1)
-        self.assertEqual(list(dict(self.server.node.store.load(KIND))), [tag[:14]])
+        self.assertEqual(list(dict(self.server.node.store.load(KIND))), [tag[:15]])
         self.alice.take()
         self.assertEqual(self.alice.ask(0).status, 200)
         self.server.clock.advance(0.1)
