@@ -84,6 +84,7 @@ class Config:
 
     def __init__(self, file: Path, settings: Settings) -> None:
         self.file = file
+        self.place = file.absolute()  # whatever becomes of the working directory
         self.settings = settings
         self.home = file.resolve().parent
         self.data = self.home / settings.data

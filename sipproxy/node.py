@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
 from sipproxy import interfaces
 from sipproxy.auth.authenticator import Authenticator
 from sipproxy.auth.peers import Peers
+from sipproxy.changes import differ
 from sipproxy.config import Config
 from sipproxy.events.contacts import Contacts
 from sipproxy.events.departed import Departures
@@ -31,6 +33,7 @@ from sipproxy.proxy.origin import Origin
 from sipproxy.proxy.senders import Senders
 from sipproxy.registrar.gruu import KEY_LENGTH, Gruus
 from sipproxy.sip.message import Request
+from sipproxy.sip.nonces import Nonces
 from sipproxy.sip.uri import parse_uri
 from sipproxy.store.accounts import Everybody
 from sipproxy.store.keys import kept_key
@@ -41,6 +44,7 @@ from sipproxy.transaction.timers import timers
 from sipproxy.transaction.wheel import Sleeper, Wheel
 from sipproxy.transport import hep
 from sipproxy.transport.certificates import CertificateError
+from sipproxy.transport.entropy import Entropy
 from sipproxy.transport.identity import Identity
 from sipproxy.transport.inside import Inside
 from sipproxy.transport.lookup import parse_server
@@ -54,26 +58,8 @@ from sipproxy.transport.tls import Contexts
 from sipproxy.transport.tokens import KEY_LENGTH as TOKEN_KEY_LENGTH
 from sipproxy.transport.tokens import FlowTokens
 
+_SHOWN = ("domains", "aliases", "events", "presence", "components", "plugin")  # to watchers
 GRUU_KEY, FLOW_KEY = "gruu.key", "flow.key"  # in the data directory
-
-
-class Entropy:
-    """Random octets, taken from the kernel by the block."""
-
-    def __init__(self, block: int = 4096) -> None:
-        self._block = block
-        self._octets = b""
-        self._used = 0
-
-    def __call__(self, length: int) -> bytes:
-        """Return ``length`` random octets."""
-        if length > self._block:
-            return os.urandom(length)
-        if self._used + length > len(self._octets):
-            self._octets = os.urandom(self._block)
-            self._used = 0
-        self._used += length
-        return self._octets[self._used - length : self._used]
 
 
 @implementer(events.IEventHost)
@@ -93,102 +79,195 @@ class Node:
         network: type[Network] = Network,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        bound = list(bound)
         self.wall = wall
-        self.config = config
-        self.settings = settings = config.settings
         self.log = Logger(namespace="sipproxy")
         self.random = Entropy()
         self.reactor = reactor
         self._tags = hashlib.blake2b(key=self.random(32), digest_size=8)
-        self.listens = [one.listen for one in bound] or list(settings.listen)
-        self.identity = Identity(settings.domains, settings.aliases, self.listens)
+        self._nonces = Nonces(self.random(32), config.settings.auth.nonce_lifetime)
+        self._components: Components
+        self._collector: hep.Collector | None = None
+        self.tape: Tape | None = None
+        self.unswitched: list[str] = []  # components that are not as they are configured
         self.wheel = Wheel(self._raised)
         self.ticker = Ticker(reactor, self.wheel)
-        durations, most = timers(TICK, settings.transactions.linger), settings.limits.transactions
-        own = self.identity.sent
-        self.layer = TransactionLayer(self.wheel, durations, self._tag, own, most)
-        self.network = self._connected(network, bound)
-        self.core = self._shared()
-        self.pressure = self._guarded()
-        self.tape = self._taped()
-        self._furnish(Components(config))
+        self._take(config, list(bound))
+        settings = config.settings
+        durations = timers(TICK, settings.transactions.linger)
+        self.layer = TransactionLayer(self.wheel, durations, self._tag, self.identity.sent)
+        around = (self.layer, self.ticker, self.random, self._resolver())
+        self.network = network(reactor, settings.limits, *around)
+        self.network.contexts = contexts_of(config)
+        self.network.adopt(self.bound)
+        components = Components(config)
+        self._stand(components)
+        self._furnish(components)
+        self._connect()
+
+    def _take(
+        self, config: Config, bound: list[Bound], former: Iterable[tuple[bytes, int]] = ()
+    ) -> None:
+        """Be the server of a configuration, which has written ``former`` into Via before."""
+        self.config = config
+        self.settings = settings = config.settings
+        self.bound = bound
+        self.listens = [one.listen for one in bound] or list(settings.listen)
+        self.identity = Identity(settings.domains, settings.aliases, self.listens, former)
+
+    def _stand(self, components: Components) -> None:
+        """Build what stands as long as the process does: what keeps anything of anybody's."""
+        self.store = self._single(components, "store", interfaces.IStore, is_standing=True)
+        self._tokens = FlowTokens(self._key(FLOW_KEY, TOKEN_KEY_LENGTH, "the key of tokens"))
+        self.gruus = self._gruus()
+        self._tables(components)
+        templates = {b"winfo": lambda base: WatcherInformation(base, self)}
+        packages, post = Packages(templates), Post(self.now)
+        around = (packages, post, self._soon, self.network)
+        self.notifier = Notifier(self, self.settings.events, *around)
+        self.publications = PublicationTable(self, self.notifier.changed, packages, self.network)
+        self.notifier.published = self.publications.of
+        self.departures = Departures(self, self.notifier, self.publications)
+        self._contacts = Contacts(self.notifier)
+
+    # Another configuration
+
+    def reconfigure(self, config: Config, bound: list[Bound], is_trial: bool = False) -> None:
+        """Go on under another configuration, at once and whole, with all that is kept.
+
+        ``bound`` are the sockets of its listeners, with those that stay. Raises `ConfigError`, or
+        whatever else a part raises; nothing has changed then, nor where it ``is_trial``.
+        """
+        before, services = vars(self).copy(), self.services
+        started: list[Any] = []
+        try:
+            contexts = contexts_of(config)
+            self._take(config, bound, self.identity.written)
+            self._furnish(Components(config, self._components))
+            for part in () if is_trial else self.services:
+                if part not in services:
+                    started.append(part)
+                    part.startService()
+            if not is_trial:
+                self.network.adopt(bound)
+        except BaseException:
+            self._put_back(before, started)
+            raise
+        if is_trial:
+            self._put_back(before, started)
+            return
+        self.network.contexts = contexts
+        self.front.is_draining = before["front"].is_draining
+        self.core.answers, self.core.limited = before["core"].answers, before["core"].limited
+        self.pressure.refused = before["pressure"].refused
+        self._components.replace(before["_components"])
+        self._connect()
+        if differ(before["settings"], config.settings, _SHOWN):
+            self.notifier.refresh()
+        self._end(part for part in services if part not in self.services)
+
+    def _put_back(self, before: dict[str, Any], started: list[Any]) -> None:
+        failed, self._components = self._components, before["_components"]
+        vars(self).update(before)
+        if failed is not self._components:
+            self._components.replace(failed)
+        self._end(started)
+
+    def _end(self, parts: Iterable[Any]) -> None:
+        """Stop what is ours no longer; one that fails to is logged."""
+        for part in parts:
+            stopped = maybeDeferred(part.stopService)
+            stopped.addErrback(lambda why, one: self.log.failure("{one}", why, one=one), part)
+
+    def _connect(self) -> None:
+        """Have what stands follow what was built: here nothing can fail."""
+        settings, network, layer = self.settings, self.network, self.layer
+        pressure = self.pressure
+        if network.limits != settings.limits:
+            network.limit(settings.limits)
+        network.resolver.follow(settings.dns, self._own_names())
+        network.refuse = Inside(self.listens, self.core.peers.hops, self.now).refuse
+        self.ticker.ticked = lambda late: pressure.ticked(late, network.fullness)
+        self._record()
+        self._switch()
+        self._nonces.last(settings.auth.nonce_lifetime, self.now())
+        self.notifier.post.follow(self.core, self._origin)
+        self.notifier.follow(settings.events, self._packages)
+        self.publications.follow()
+        layer.timers = timers(TICK, settings.transactions.linger)
+        layer.limit = settings.limits.transactions
+        layer.is_ours = self.identity.sent
+        layer.admit = pressure.admit
+        layer.user = self.front
+
+    def _switch(self) -> None:
+        """Have components go on with other options; who fails to is one that needs a restart."""
+        self.unswitched = []
+        for name, switch in self._components.switches.items():
+            try:
+                switch()
+            except Exception:
+                self.log.failure("{name} fails to take its options", name=name)
+                self.unswitched.append(name)
+
+    def _record(self) -> None:
+        """Have the last messages on a tape, and a collector told of all."""
+        settings, limit = self.settings.hep, self.settings.limits.tape
+        if self._collector is not None:
+            self._collector.close()
+            self._collector = None
+        if settings.collector:
+            address, port = parse_server(settings.collector, hep.PORT)
+            self._collector = hep.Collector(address, port, settings.agent)
+        passed = None if self._collector is None else self._collector.passed
+        tape = self.tape or Tape(limit, time.time)
+        tape.follow(limit, passed)
+        self.tape = tape if limit or passed else None
+        self.network.record(self.tape)
 
     # Building
 
-    def _shared(self) -> Core:
-        """Return what the parts of the proxy share."""
-        settings = self.settings
-        return Core(
-            settings.proxy,
-            self.identity,
-            self.layer,
-            self.network,
-            self.wheel,
-            FlowTokens(self._key(FLOW_KEY, TOKEN_KEY_LENGTH, "the key of Record-Route tokens")),
-            Peers(settings.federation, settings.route, self.network.sources),
-            self.random,
-            self.ticker.ticks,
-        )
-
-    def _guarded(self) -> Pressure:
-        """Have new requests, ticks and next hops pass by what looks after them."""
-        named = self.core.peers.hops
-        self.network.refuse = Inside(self.listens, named, self.reactor.seconds).refuse
-        pressure = Pressure(self.settings.limits, self.random, self.core.peers.is_listed)
-        self.layer.admit = pressure.admit
-        self.ticker.ticked = lambda late: pressure.ticked(late, self.network.fullness)
-        return pressure
-
-    def _taped(self) -> Tape | None:
-        """Have the last messages on a tape, and a collector told of all."""
-        settings, collector = self.settings.hep, None
-        if settings.collector:
-            address, port = parse_server(settings.collector, hep.PORT)
-            collector = hep.Collector(address, port, settings.agent)
-        if collector is None and not self.settings.limits.tape:
-            return None
-        passed = None if collector is None else collector.passed
-        tape = Tape(self.settings.limits.tape, time.time, passed)
-        self.network.record(tape)
-        return tape
-
     def _furnish(self, components: Components) -> None:
-        """Build the components that the configuration names, in its order."""
-        settings, names = self.settings, self.settings.components
+        """Build what the configuration names, in its order, around what stands."""
+        settings, single = self.settings, partial(self._single, components)
         self._components = components
-
-        def single(key: str, name: str, interface: type[Interface]) -> Any:
-            return components.build(self, name, f"components.{key}", interface)
-
-        self.store = single("store", names.store, interfaces.IStore)
-        self.core.gruus = self._gruus()
-        self.identity.unveil = self.core.gruus.user
-        self.accounts = single("credentials", names.credentials, interfaces.ICredentialStore)
+        peers = Peers(settings.federation, settings.route, self.network.sources)
+        parts = (self.identity, self.layer, self.network, self.wheel, self._tokens, peers)
+        self.core = core = Core(settings.proxy, *parts, self.random, self.ticker.ticks)
+        self.pressure = Pressure(settings.limits, self.random, peers.is_listed)
+        self.identity.unveil = self.gruus.user
+        core.gruus = self.gruus
+        self.store = single("store", interfaces.IStore, is_standing=True)
+        self.accounts = single("credentials", interfaces.ICredentialStore)
         self.credentials = self.accounts if settings.auth.required else Everybody()
-        self.location = single("location", names.location, interfaces.ILocation)
-        self.core.location = self.location
-        self.core.credentials = self.credentials
-        self.documents = single("documents", names.documents, interfaces.IDocuments)
-        forwarder = single("forwarder", names.forwarder, interfaces.IForwarder)
-        self.composer = single("composer", names.composer, events.IComposer)
+        core.credentials = self.credentials
+        self._tables(components)
+        core.location = self.location
+        forwarder = single("forwarder", interfaces.IForwarder)
+        self.composer = single("composer", events.IComposer)
         packages = self._notified()
         handlers = self._listed("handlers", interfaces.IRequestHandler)
         routers = self._listed("routers", interfaces.IRouter)
         filters = self._listed("filters", interfaces.IRequestFilter, interfaces.IResponseFilter)
         request_filters = [f for f in filters if interfaces.IRequestFilter.providedBy(f)]
-        self.core.response_filters += [
-            f for f in filters if interfaces.IResponseFilter.providedBy(f)
-        ]
-        self._origin.routers = routers
-        self.departures = Departures(self, self.notifier, self.publications)
-        senders = Senders(self.core, self._authenticator())
-        self.front = Front(self.core, senders, request_filters, handlers, routers, forwarder)
-        contacts = Contacts(self.notifier)
-        self.core.astray, self.front.is_own = contacts.refusal, contacts.has
-        self.front.allow_events = self.notifier.packages.allow_events
-        self.layer.user = self.front
+        core.response_filters += [f for f in filters if interfaces.IResponseFilter.providedBy(f)]
+        self._origin = Origin(core, routers)
+        senders = Senders(core, self._authenticator())
+        self.front = Front(core, senders, request_filters, handlers, routers, forwarder)
+        core.astray, self.front.is_own = self._contacts.refusal, self._contacts.has
+        self.front.allow_events = self._packages.allow_events
         self._set_up([forwarder, *packages], [*filters, *handlers, *routers])
+
+    def _single(
+        self, components: Components, key: str, kind: type[Interface], is_standing: bool = False
+    ) -> Any:
+        name = getattr(self.settings.components, key)
+        return components.build(self, name, f"components.{key}", kind, is_standing=is_standing)
+
+    def _tables(self, components: Components) -> None:
+        """Build the tables, or ask them whether they go on."""
+        single = partial(self._single, components, is_standing=True)
+        self.location = single("location", interfaces.ILocation)
+        self.documents = single("documents", interfaces.IDocuments)
 
     def _set_up(self, first: list[Any], last: list[Any]) -> None:
         """Put what is started and stopped into its order: what others stand on comes first."""
@@ -198,27 +277,23 @@ class Node:
         self.services: list[Any] = [part for part in unique if IService.providedBy(part)]
 
     def _notified(self) -> list[Any]:
-        """Build the notifier, then the packages that it tells watchers of."""
-        settings = self.settings.events
-        self._origin = Origin(self.core)
-        post = Post(self.core, self._origin, self.now)
-        templates = {b"winfo": lambda base: WatcherInformation(base, self)}
-        self.notifier = Notifier(
-            self, settings, Packages(templates), post, self._soon, self.network
-        )
-        packages = self.notifier.packages
-        self.publications = PublicationTable(self, self.notifier.changed, packages, self.network)
-        self.notifier.published = self.publications.of
-        built = []
-        for index, name in enumerate(settings.packages):
+        """Build the event packages."""
+        self._packages, built = Packages({}), []
+        for index, name in enumerate(self.settings.events.packages):
             key = f"events.packages[{index}]"
             package = self._components.build(self, name, key, events.IEventPackage)
             built.append(package)
             try:
-                self.notifier.packages.add(package)
+                self._packages.add(package)
             except ValueError as error:
                 raise self.config.error(key, str(error)) from None
         return built
+
+    @property
+    def audiences(self) -> list[list[Any]]:
+        """Those who are told of something by a table, in the order that they came."""
+        tables = [getattr(self, name, None) for name in ("location", "documents", "notifier")]
+        return [one for table in tables for one in getattr(table, "audiences", ())]
 
     def _soon(self, call: Callable[[], None]) -> None:
         """Call a function in the next turn of the reactor."""
@@ -234,9 +309,8 @@ class Node:
     def _authenticator(self) -> Authenticator | None:
         if not self.settings.auth.required:
             return None
-        return Authenticator(
-            self.settings.auth, self.credentials, self.identity.canonical, self.now, self.random
-        )
+        asked = (self.settings.auth, self.credentials, self.identity.canonical)
+        return Authenticator(*asked, self.now, self.random, self._nonces)
 
     def _gruus(self) -> Gruus:
         """Return what makes GRUUs, with the key that they have outlived restarts by."""
@@ -250,18 +324,13 @@ class Node:
         except (OSError, ValueError) as error:
             raise self.config.error("data", f"{error}; {what}") from None
 
-    def _connected(self, network: type[Network], bound: Iterable[Bound]) -> Network:
-        """Return the network around the layer, with the listeners' sockets."""
-        around = (self.layer, self.ticker, self.random, self._resolver())
-        found = network(self.reactor, self.settings.limits, *around)
-        found.contexts = _contexts(self.config)
-        found.adopt(bound)
-        return found
-
     def _resolver(self, *dns: Any) -> Resolver:
-        """Return what knows names; those in ``[[route]]`` are the operator's own."""
-        own = [parse_uri(route.to.encode()).address for route in self.settings.route]
-        return Resolver(self.reactor, self.settings.dns, self.random, own, *dns)
+        """Return what knows names."""
+        return Resolver(self.reactor, self.settings.dns, self.random, self._own_names(), *dns)
+
+    def _own_names(self) -> list[str]:
+        """Return the names of next hops: the operator's own."""
+        return [parse_uri(route.to.encode()).address for route in self.settings.route]
 
     def _tag(self, request: Request) -> bytes:
         """Return the To tag of our responses to a request (RFC 3261 §8.2.7, §19.3)."""
@@ -318,7 +387,7 @@ class Node:
         self._origin.send(request, user)
 
 
-def _contexts(config: Config) -> Contexts:
+def contexts_of(config: Config) -> Contexts:
     """Return what handshakes are made with; raises `ConfigError`."""
     try:
         return Contexts(config.settings.listen, config.settings.tls, config.home)

@@ -17,13 +17,13 @@ from twisted.python.failure import Failure
 
 from sipproxy.config import DEFAULT_FILE, Config, ConfigError, load
 from sipproxy.ctl import socket as control
-from sipproxy.ctl.http import site
+from sipproxy.ctl.reload import Reloader
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.supervisor import Supervisor
+from sipproxy.ctl.web import Web, bind_http
 from sipproxy.node import Node
 from sipproxy.store.lock import hold
-from sipproxy.transport.certificates import CertificateError
-from sipproxy.transport.sockets import BindError, bind_all, bound_socket, close_all
+from sipproxy.transport.sockets import BindError, bind_all, close_all
 
 DRAIN = 10.0  # seconds that open transactions have to finish in when the server stops
 
@@ -49,11 +49,11 @@ class SipService(Service):
         self.node = node
         self._lock = lock
         self._control = control_socket
-        self._http = http_socket
+        self._web = Web(node, reactor, http_socket)
         self._reactor = reactor
         self._supervisor = Supervisor(reactor)
+        self._reloader = Reloader(node, self._web, self._supervisor)
         self._port: Any = None
-        self._http_port: Any = None
         self._hangup: Any = None
 
     def startService(self) -> None:
@@ -67,31 +67,27 @@ class SipService(Service):
             gc.enable()
         self.node.start()
         _spare_the_collector()
-        commands = Commands(self.node)
+        commands = Commands(self.node, self._reloader)
         self._port = self._reactor.adoptStreamPort(self._control.fileno(), socket.AF_UNIX, commands)
         Path(self._control.getsockname()).chmod(0o600)  # the reactor opens what it adopts to all
-        if self._http is not None:
-            adopt = self._reactor.adoptStreamPort
-            self._http_port = adopt(self._http.fileno(), self._http.family, site(self.node))
-            self._http.close()
+        self._web.start()
         listening = ", ".join(f"{x.transport} {x.address}:{x.port}" for x in self.node.listens)
         self._hangup = signal.signal(signal.SIGHUP, self._hung_up)
         self._supervisor.ready()
         self.node.log.info("serving {domains} on {on}", domains=self._domains(), on=listening)
 
     def _hung_up(self, *_: object) -> None:
-        """SIGHUP: certificates are read anew, in the reactor's own time."""
-        self._reactor.callFromThread(self.reload_certificates)
+        """SIGHUP: the configuration is read again, in the reactor's own time."""
+        self._reactor.callFromThread(self.reload)
 
-    def reload_certificates(self) -> None:
-        """Read certificates anew, and keep what there was where they cannot be used."""
+    def reload(self) -> None:
+        """Follow the configuration file as it is now; what is wrong with it goes to the log."""
         try:
-            self.node.network.contexts.reload()
-        except CertificateError as error:
-            problem = self.node.config.error(error.key, error.problem)
-            self.node.log.error("{problem}; nothing changed", problem=problem)
-        else:
-            self.node.log.info("certificates are read anew")
+            self._reloader.reload()
+        except ConfigError:
+            return  # it is logged
+        except Exception:
+            self.node.log.failure("while the configuration is read again; nothing changed")
 
     def _domains(self) -> str:
         return ", ".join(self.node.settings.domains)
@@ -115,8 +111,7 @@ class SipService(Service):
         self.node.stop()
         if self._port is not None:
             yield defer.maybeDeferred(self._port.stopListening)
-        if self._http_port is not None:
-            yield defer.maybeDeferred(self._http_port.stopListening)
+        yield defer.maybeDeferred(self._web.stop)
         self._control.close()
         self._supervisor.stopped()
         Path(self.node.config.data, control.FILE).unlink(missing_ok=True)
@@ -155,7 +150,7 @@ def build(config: Config, reactor: Any) -> SipService:
     web = lock = None
     try:
         lock = _hold(config)
-        web = _bind_http(config)
+        web = bind_http(config)
         return SipService(Node(config, bound, reactor), listening, reactor, web, lock)
     except BaseException:
         close_all(bound)
@@ -176,18 +171,6 @@ def _hold(config: Config) -> FileIO:
         raise config.error("data", f"{problem} directory") from None
     except OSError as error:
         raise config.error("data", f"{error}; make it a directory of ours") from None
-
-
-def _bind_http(config: Config) -> socket.socket | None:
-    """Return the socket of metrics and health, if they are served; raises `ConfigError`."""
-    address, port = config.settings.http.address, config.settings.http.port
-    if not port:
-        return None
-    try:
-        return bound_socket(address, port, stream=True)
-    except OSError as error:
-        problem = f"{address}:{port}: {error.strerror}; stop what uses it, or choose another"
-        raise config.error("http.port", problem) from None
 
 
 def makeService(options: Options) -> SipService:

@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from sipproxy import config
+from sipproxy.changes import refuse_what_stays
 from sipproxy.node import Node
 from sipproxy.sip.digest import credentials, named_algorithm
 from sipproxy.sip.headers import Via, parse_authorization
@@ -273,6 +274,23 @@ class FakeServer:
         for call in self.clock.getDelayedCalls():
             call.cancel()
 
+    def reload(self, text: str) -> None:
+        """Have the server go on under another configuration, as ``sipctl reload`` does.
+
+        Raises `ConfigError`; then it goes on as before.
+        """
+        changed = self._parsed(text)
+        refuse_what_stays(self.config, changed)
+        self.node.reconfigure(changed, [])
+        self.config, self._text = changed, text
+        for flow in self.network.peers.values():
+            self._name(flow)
+        if not self.node.notifier.is_idle:
+            self.clock.advance(0)
+
+    def _parsed(self, text: str) -> config.Config:
+        return _forgetful(config.parse(self.config.file, text), text)
+
     def restarted(self, crashed: bool = False, seconds: float = 0.0) -> FakeServer:
         """Stop, or crash, and return the server that is started in so many seconds.
 
@@ -288,12 +306,16 @@ class FakeServer:
     def client(self, host: str, port: int = 5060, transport: str = "udp") -> FakeClient:
         """Return a peer at an address, which the server reaches there, too."""
         flow = self._known.pop((transport, host, port), None) or FakeFlow(host, port, transport)
-        for listen in self.node.listens:
-            if listen.transport == transport:
-                flow.sent_by = sent_by(listen)
-                break
+        self._name(flow)
         self.network.peers[(transport, host, port)] = flow
         return FakeClient(self, flow)
+
+    def _name(self, flow: FakeFlow) -> None:
+        """Have a flow go by the name of the first listener of its transport."""
+        for listen in self.node.listens:
+            if listen.transport.upper().encode() == flow.via_transport:
+                flow.sent_by = sent_by(listen)
+                break
 
     def _still_there(self) -> dict[tuple[str, str, int], FakeFlow]:
         """Return the flows that outlive a server: those without a connection."""

@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface
+from zope.interface.verify import verifyObject
 
 from sipproxy import interfaces, testing
+from sipproxy.interfaces.reload import IReconfigurable
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs" / "plugins.md"
@@ -47,6 +50,15 @@ class Guide(SynchronousTestCase):
     def test_what_is_to_be_looked_up(self) -> None:
         for title in ("The interfaces", "What a component may use", "Testing"):
             self.follow(self.chapter(title))
+
+    def test_a_component_that_goes_on(self) -> None:
+        self.follow(self.chapter("When the configuration is read again"))
+        options = SimpleNamespace(table="a")
+        counter = self.names["Counter"](options, None)
+        verifyObject(interfaces.IRequestHandler, counter)
+        verifyObject(IReconfigurable, counter)
+        counter.reconfigured(options, None)()
+        self.assertRaises(ValueError, counter.reconfigured, SimpleNamespace(table="b"), None)
 
     def chapter(self, title: str) -> str:
         """Return what stands below a heading."""

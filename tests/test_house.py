@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "sipproxy"
 ORDER = [
     *("sip", "transaction", "interfaces", "transport", "auth", "registrar", "proxy"),
     *("events", "reg", "presence", "store"),
-    *("config", "plugins", "node", "ctl", "service", "testing"),
+    *("config", "changes", "plugins", "node", "ctl", "service", "testing"),
 ]
 CONFIG_ALSO_SEES = "settings"  # config.py composes the settings of any folder, nothing else of it
 PURE = {"sip": {"sip"}, "transaction": {"sip", "transaction"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from sipproxy import interfaces, node
+from sipproxy import interfaces
 from sipproxy.config import ConfigError, parse
-from sipproxy.node import FLOW_KEY, GRUU_KEY, Entropy, Node
+from sipproxy.node import FLOW_KEY, GRUU_KEY, Node
 from sipproxy.registrar.binding import Binding
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.headers import parse_name_addr
@@ -21,6 +22,7 @@ from sipproxy.sip.message import Request, Response
 from sipproxy.sip.uri import parse_uri
 from sipproxy.store.accounts import Accounts, Everybody
 from sipproxy.testing import CONFIG, FakeServer
+from sipproxy.transport.entropy import Entropy
 from sipproxy.transport.resolver import Unreachable
 from sipproxy.transport.ticker import TICK
 from tests.installed import install_also
@@ -101,7 +103,7 @@ class RandomOctets(SynchronousTestCase):
 
     def test_no_octet_is_given_twice(self) -> None:
         blocks = iter([bytes(range(16)), bytes(range(16, 32)), b"x" * 20])
-        self.patch(node.os, "urandom", lambda length: next(blocks))
+        self.patch(os, "urandom", lambda length: next(blocks))
         entropy = Entropy(block=16)
         self.assertEqual(entropy(10), bytes(range(10)))
         self.assertEqual(entropy(10), bytes(range(16, 26)))  # the rest of a block is left

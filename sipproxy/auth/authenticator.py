@@ -36,7 +36,7 @@ class Authenticator:
     """Asks for credentials, and tells which user has proven to know a password.
 
     ``canonical`` gives the one form of an address-of-record; ``now`` is monotonic, in seconds;
-    ``random`` gives so many random octets.
+    ``random`` gives so many random octets. ``nonces`` are those of before; None: there are none.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Authenticator:
         canonical: Callable[[Uri], bytes],
         now: Callable[[], float],
         random: Callable[[int], bytes],
+        nonces: Nonces | None = None,
     ) -> None:
         self._algorithms = settings.algorithms
         self._credentials = credentials
@@ -53,7 +54,7 @@ class Authenticator:
         self._now = now
         self._random = random
         self._log = Logger(namespace="sipproxy.auth")
-        self._nonces = Nonces(random(32), settings.nonce_lifetime)
+        self._nonces = nonces or Nonces(random(32), settings.nonce_lifetime)
 
     def authenticate(
         self, request: Request, realm: bytes, status: int = 407, source: bytes = b""

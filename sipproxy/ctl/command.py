@@ -21,7 +21,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 def fail(error: object) -> NoReturn:
     """End with one line."""
-    click.echo(f"sipctl: {error}", err=True)
+    click.echo(f"sipctl: {plain(str(error))}", err=True)
     sys.exit(1)
 
 
@@ -105,8 +105,24 @@ def _show_json(rows: Iterable[dict[str, Any]]) -> None:
 
 def cell(value: Any) -> str:
     """Return a value as a table has it."""
+    return plain(_written(value))
+
+
+def _written(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value)) or "-"
     if isinstance(value, dict):
         return " ".join(f"{name}={count}" for name, count in value.items()) or "-"
     return "-" if value is None else str(value)
+
+
+def plain(text: str) -> str:
+    """Return text as a terminal may have it: what peers have written could command it else."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def plain_xml(document: str) -> str:
+    """Return a document that says the same without what could command a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"&#{ord(c)};" for c in document)

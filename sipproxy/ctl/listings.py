@@ -6,7 +6,17 @@ import json
 
 import click
 
-from sipproxy.ctl.command import as_json, asked, configured, fail, of_ours, rows_of, show
+from sipproxy.ctl.command import (
+    as_json,
+    asked,
+    configured,
+    fail,
+    of_ours,
+    plain,
+    plain_xml,
+    rows_of,
+    show,
+)
 from sipproxy.ctl.following import follow
 from sipproxy.store.accounts import AccountTable
 from sipproxy.store.schema import DatabaseError
@@ -146,8 +156,8 @@ def explain(
     if as_json:
         click.echo(json.dumps(found, indent=2))
     elif not document:
-        click.echo("\n".join(found["words"]))
+        click.echo("\n".join(map(plain, found["words"])))
     elif found["document"] is None:
         fail(found["words"][0])
     else:
-        click.echo(found["document"])
+        click.echo(plain_xml(found["document"]))

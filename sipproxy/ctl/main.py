@@ -14,6 +14,7 @@ from sipproxy.config import DEFAULT_FILE, ConfigError
 from sipproxy.ctl.command import as_json, asked, cell, configured, fail, of_ours, show, tell
 from sipproxy.ctl.demo import write_demo
 from sipproxy.ctl.listings import accounts, bindings, explain, flows, publications, watchers
+from sipproxy.ctl.reload import reload_command
 from sipproxy.ctl.rules import forget, rules
 from sipproxy.ctl.tracing import trace
 from sipproxy.ctl.unbinding import unbind_command
@@ -32,7 +33,7 @@ def main(context: click.Context, config: str) -> None:
 
 for command in (accounts, bindings, watchers, publications, flows):
     main.add_command(command)
-for command in (rules, explain, trace, unbind_command):
+for command in (rules, explain, trace, unbind_command, reload_command):
     main.add_command(command)
 
 

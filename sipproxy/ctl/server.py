@@ -13,10 +13,12 @@ from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 from sipproxy import __version__
+from sipproxy.config import ConfigError
 from sipproxy.ctl import trace
 from sipproxy.ctl.feed import TABLES, Feed, Followers
 from sipproxy.ctl.http import problems
 from sipproxy.ctl.metrics import bindings_of, waiting_of
+from sipproxy.ctl.reload import NotTaken, Reloader
 from sipproxy.ctl.tables import wanted_aor
 from sipproxy.ctl.unbinding import unbind
 from sipproxy.interfaces import then
@@ -105,13 +107,15 @@ class Commands(Factory):
 
     noisy = False
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, reloader: Reloader | None = None) -> None:
         self.node = node
+        self._reloader = reloader or Reloader(node)
         self.followers = Followers(node)
         self._began = node.now()
         self._known: dict[str, Callable[[dict[str, Any]], Any]] = {
             "status": self._status,
             "unbind": self._unbind,
+            "reload": self._reload,
             "reload-accounts": self._reload_accounts,
             "reload-certificates": self._reload_certificates,
             "trace": self._trace,
@@ -191,12 +195,23 @@ class Commands(Factory):
             raise _Mistake("explain needs a watcher and a presentity")
         return explain(self.node, watcher, presentity)
 
+    def _reload(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """Follow the configuration file as it is now, or say what that would change."""
+        is_trial, file = bool(request.get("is_trial")), str(request.get("file") or "")
+        try:
+            found = self._reloader.reload(is_trial, file)
+        except NotTaken as error:
+            raise _Mistake(str(error)) from None
+        except ConfigError as error:
+            raise _Mistake(f"{error}; nothing changed") from None
+        return [change._asdict() for change in found]
+
     def _reload_accounts(self, request: dict[str, Any]) -> None:
         reload = getattr(self.node.accounts, "reload", None)
         if reload is None:
             raise _Mistake("these accounts are not kept by sipctl: see components.credentials")
-        reload()
-        self.node.departures.look()
+        if reload() is not False:  # to look at everybody takes 3 us for each
+            self.node.departures.look()
 
     def _reload_documents(self, request: dict[str, Any]) -> None:
         """Read one user's documents again, or all; who watches the user is judged anew at once."""

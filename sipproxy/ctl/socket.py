@@ -50,17 +50,19 @@ def bind_control(directory: Path) -> socket.socket:
     return listening
 
 
-def ask(directory: Path, command: str, **arguments: Any) -> Any:
+def ask(directory: Path, command: str, timeout: float = TIMEOUT, **arguments: Any) -> Any:
     """Ask a running server; of a table, all rows. Raises `NotRunning` or `Refused`."""
     rows: list[Any] = []
-    for answer in answers(directory, command, **arguments):
+    for answer in answers(directory, command, timeout, **arguments):
         if "rows" not in answer:
             return answer.get("result", rows)
         rows += answer["rows"]
     raise Refused("no answer")
 
 
-def answers(directory: Path, command: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+def answers(
+    directory: Path, command: str, timeout: float = TIMEOUT, **arguments: Any
+) -> Iterator[dict[str, Any]]:
     """Yield what a running server answers, up to its last line; raises `NotRunning`, `Refused`.
 
     The answer to ``follow`` ends with the server, or the reader.
@@ -68,7 +70,7 @@ def answers(directory: Path, command: str, **arguments: Any) -> Iterator[dict[st
     line = json.dumps({"command": command, **arguments}).encode() + b"\n"
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(TIMEOUT)
+            connection.settimeout(timeout)
             connection.connect(str(directory / FILE))
             connection.sendall(line)
             with connection.makefile("rb") as lines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,15 @@ class Supervisor:
         self._tell("READY=1")
         if self._address and self._period:
             self._live()
+
+    def reloading(self) -> None:
+        """We read the configuration again; until `reloaded` we may be slow to answer."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}")
+
+    def reloaded(self, status: str) -> None:
+        """We serve again, as ``status`` tells whoever asks systemd."""
+        self._tell(f"READY=1\nSTATUS={status}")
 
     def stopping(self) -> None:
         """We stop, which may take a while; the watchdog goes on."""

@@ -69,6 +69,7 @@ class Notifier(Service):
         self._soon = soon
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
         self._listeners: list[ISubscriptionListener] = []
+        self.audiences: tuple[list[Any], ...] = (self._listeners,)
         self._changed: dict[Resource, None] = {}
         self.states = States(settings.states)
         self._passes: deque[tuple[Resource, Iterator[Subscription]]] = deque()
@@ -133,6 +134,31 @@ class Notifier(Service):
         """Return package and address-of-record of all that is watched."""
         return list(self._resources)
 
+    def follow(self, settings: Events, packages: Packages) -> None:
+        """Go on under another configuration; ways are looked for anew.
+
+        Whose package is no more is told to subscribe again, and refused then.
+        """
+        self.settings = self.census.settings = settings
+        self.states.limit = settings.states
+        gone: list[Any] = self.packages.become(packages)
+        self._listeners[:] = [one for one in self._listeners if one not in gone]
+        for subscription in self._known.values():
+            if subscription.dialog is not None:
+                subscription.dialog.way = None
+        for name, aor in self.resources():
+            package, resource = self.packages.find(name), self._resources[name, aor]
+            if package is None:
+                self.end(name, aor, b"deactivated")
+            else:
+                resource.package = package
+
+    def refresh(self) -> None:
+        """Ask again what every watcher may have and is shown; who knows it is told nothing."""
+        for name, aor in self.resources():
+            self.changed(name, aor)
+            self.judge(name, aor)
+
     # Turns
 
     def _book(self) -> None:
@@ -159,9 +185,10 @@ class Notifier(Service):
                 passes.append((resource, one))
             else:
                 self._passed(resource)
-        if passes or self._changed:
+        is_left = bool(passes or self._changed)
+        if is_left:
             self._book()
-        else:
+        if not is_left or self.states.are_many:
             self.states.settle()
 
     def _begin(self, resource: Resource) -> None:
@@ -286,7 +313,13 @@ class Notifier(Service):
 
     def _add(self, subscription: Subscription) -> None:
         resource, key = subscription.watched, (subscription.package, subscription.resource)
-        resource = self._resources.setdefault(key, resource)
+        if key in self._resources:
+            resource = self._resources[key]
+        else:
+            self._resources[key] = resource
+            resource.drop()  # nobody was watching, so nobody has heard how it changed
+        # Another one may have taken its place while the subscription was written.
+        resource.package = self.packages.find(subscription.package) or resource.package
         subscription.join(resource)
         resource.subscriptions[subscription] = None
         self._known[subscription.name] = subscription

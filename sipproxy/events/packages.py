@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from sipproxy.interfaces.events import IEventPackage
 from sipproxy.sip.headers import parse_event
@@ -15,6 +16,7 @@ class Packages:
     """Finds packages: the configured ones, and templates of them as they are asked for.
 
     ``templates`` make a package of another one: that named ``winfo`` makes ``presence.winfo``.
+    What they make can ``describe`` another package later.
     """
 
     def __init__(self, templates: Mapping[bytes, Template]) -> None:
@@ -37,6 +39,20 @@ class Packages:
     def allow_events(self) -> bytes:
         """The value of Allow-Events: every package, and no template of one (RFC 6665 §4.4.4)."""
         return b", ".join(self._names)
+
+    def become(self, others: Packages) -> list[IEventPackage]:
+        """Have the packages of another configuration; templates go on about those of their name.
+
+        Returns the templates that are about nothing any more.
+        """
+        made: list[Any] = [p for name, p in self._packages.items() if name not in self._names]
+        self._packages, self._names = dict(others._packages), others._names
+        for template in made:
+            base = self.find(template.name.rpartition(b".")[0])
+            if base is not None:
+                template.describe(base)
+                self._packages[template.name] = template
+        return [one for one in made if self._packages.get(one.name) is not one]
 
     def find(self, name: bytes) -> IEventPackage | None:
         """Return a package, or None."""

@@ -74,7 +74,6 @@ class PublicationTable(Service):
         self._flows = flows
         self._ledger = Ledger(host.store, KIND, self._current)
         self._log = Logger(namespace="sipproxy.events")
-        self._settings = host.settings.events
         self._records: dict[tuple[bytes, bytes], _Record] = {}
         self._order = 0
         self._watchers: list[Callable[[bytes, bytes], None]] = []
@@ -133,13 +132,13 @@ class PublicationTable(Service):
     ) -> Any:
         """Let a publication last from now on, and return its new entity-tag (§4.3), as `put` does.
 
-        Nobody is told, for its state is the same, unless it was stale.
+        Nobody is told, for its state is the same, unless it was stale or comes by another flow.
         """
-        tag, ends, was_stale = self._tag(), self._host.now() + seconds, known.is_stale
+        tag, ends = self._tag(), self._host.now() + seconds
         body = known.media_type, known.data, known.content
         fresh = Publication(tag, *body, ends, known.order, flow)
         kept = [fresh if p is known else p for p in self.of(package, resource)]
-        return self._change(package, resource, kept, tag, was_stale)
+        return self._change(package, resource, kept, tag, is_news=False)
 
     def remove(self, package: bytes, resource: bytes, known: Publication | None) -> Any:
         """Forget a publication, if there is one, and return an entity-tag that means nothing.
@@ -168,15 +167,21 @@ class PublicationTable(Service):
         tag: bytes,
         is_news: bool = True,
     ) -> Any:
-        """Put these in the place of what there was, once that is safe, and return a tag."""
+        """Put these in the place of what there was, once that is safe, and return a tag.
+
+        Though it ``is_news`` to nobody, what is composed may be another where any of `_seen` is:
+        one may have expired meanwhile, or its connection have closed.
+        """
+        key = _key(package, resource)
 
         def apply() -> bytes:
+            record = None if is_news else self._records.get((package, resource))
+            before = () if record is None else _seen(record.publications)
             self._replace(package, resource, kept)
-            if is_news:
+            if is_news or before != _seen(kept):
                 self._changed(package, resource)
             return tag
 
-        key = _key(package, resource)
         return self._ledger.change(key, lambda: self._kept(package, kept), apply)
 
     def sweep(self, record: _Record) -> None:
@@ -203,7 +208,7 @@ class PublicationTable(Service):
     def _check_room(
         self, others: Sequence[Publication], length: int, replaced: Publication | None
     ) -> None:
-        settings = self._settings
+        settings = self._host.settings.events
         if replaced is None and len(others) >= settings.publications:
             raise SipError(403, "Too Many Publications", limit="publications")
         if length + sum(len(p.data) for p in others) > settings.publication_bytes:
@@ -235,6 +240,13 @@ class PublicationTable(Service):
         first = min([publication.expires_at for publication in record.publications])
         record.lasts_until = first
         self._host.wake(record, first - self._host.now())
+
+    def follow(self) -> None:
+        """Forget what was published for packages that are no more, as a start does."""
+        for package, resource in list(self._records):
+            if self._packages.find(package) is None:
+                self._replace(package, resource, ())
+                self._ledger.note(_key(package, resource))
 
     # What survives
 
@@ -291,6 +303,11 @@ class PublicationTable(Service):
 
 def _key(package: bytes, resource: bytes) -> bytes:
     return package + b" " + resource
+
+
+def _seen(publications: Sequence[Publication]) -> tuple[Any, ...]:
+    """Return what packages see of publications, and a refresh by the same flow leaves as it is."""
+    return tuple([(one.order, one.flow, one.is_stale) for one in publications])
 
 
 def _connections(publications: Sequence[Publication]) -> Set[Flow]:

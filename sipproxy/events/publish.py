@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -12,6 +13,7 @@ from sipproxy.events.settings import Events
 from sipproxy.events.terms import refuse_encoding
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
 from sipproxy.interfaces.events import IEventPackage, Publication
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.registrar.outbound import is_direct
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.grammar import is_token, malformed
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 SUPPORTED: frozenset[bytes] = frozenset()
 
 
-@implementer(IRequestHandler)
+@implementer(IRequestHandler, IReconfigurable)
 class EventStateCompositor:
     """Keeps what users publish, as PUBLISH requests ask; composing it is the packages' business.
 
@@ -40,13 +42,19 @@ class EventStateCompositor:
         self._host = host
         self._table = table
         self._packages = packages
-        settings: Events = host.settings.events
+        self._follow(host.settings.events)
+
+    def _follow(self, settings: Events) -> None:
         self._settings = settings
         self._forward = frozenset(name.encode() for name in settings.forward)
         self._publishers = {
             name.encode(): frozenset(self._canonical(aor) for aor in aors)
             for name, aors in settings.publishers.items()
         }
+
+    def reconfigured(self, options: Any, host: IHost) -> Callable[[], None]:
+        """Follow other settings, with those who wait for their turn."""
+        return lambda: self._follow(host.settings.events)
 
     def _canonical(self, aor: str) -> bytes:
         """Return an address of the configuration as senders have theirs."""

@@ -66,7 +66,7 @@ class States:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._used: dict[Resource, None] = {}
         self._kept: dict[Resource, None] = {}
         self._log = Logger(namespace="sipproxy.events")
@@ -82,6 +82,11 @@ class States:
         self._used[resource] = None
         return is_first
 
+    @property
+    def are_many(self) -> bool:
+        """Whether so many are used that they are not to wait for the end of a long turn."""
+        return len(self._used) > self.limit
+
     def settle(self) -> None:
         """The turn has ended."""
         for resource in self._used:
@@ -91,7 +96,7 @@ class States:
             else:
                 resource.drop()
         self._used.clear()
-        while len(self._kept) > self._limit:
+        while len(self._kept) > self.limit:
             oldest = next(iter(self._kept))
             del self._kept[oldest]
             oldest.drop()

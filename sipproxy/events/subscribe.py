@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -14,6 +15,7 @@ from sipproxy.events.subscription import Subscription
 from sipproxy.events.watchers import watcher_of
 from sipproxy.interfaces import IRequestHandler, Sender, then
 from sipproxy.interfaces.events import BLOCK, CONFIRM, IEventPackage, Verdict, Watcher
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.interfaces.turns import Turns
 from sipproxy.proxy.core import Core
 from sipproxy.sip.errors import SipError
@@ -24,6 +26,7 @@ from sipproxy.sip.response import make_response
 from sipproxy.sip.uri import parse_uri
 
 if TYPE_CHECKING:
+    from sipproxy.events.settings import Events
     from sipproxy.sip.headers import Event
     from sipproxy.transaction.parties import Flow
     from sipproxy.transaction.server import ServerTransaction
@@ -32,18 +35,25 @@ SUPPORTED: frozenset[bytes] = frozenset()
 _WAITING = 10  # requests of one dialog, while one before them is written; beyond: 503
 
 
-@implementer(IRequestHandler)
+@implementer(IRequestHandler, IReconfigurable)
 class Subscribe:
     """Answers SUBSCRIBE to our users for our packages, and in the dialogs that come of it."""
 
     methods = frozenset((b"SUBSCRIBE",))
 
-    def __init__(self, core: Core, notifier: Notifier) -> None:
-        self._core = core
+    def __init__(self, core: Core, notifier: Notifier, settings: Events) -> None:
         self._notifier = notifier
         self._packages = notifier.packages
         self._turns = Turns()
-        self._forwarded = frozenset(name.encode() for name in notifier.settings.forward)
+        self._follow(core, settings)
+
+    def _follow(self, core: Core, settings: Events) -> None:
+        self._core = core
+        self._forwarded = frozenset(name.encode() for name in settings.forward)
+
+    def reconfigured(self, options: Any, host: Any) -> Callable[[], None]:
+        """Go on with another core, and what the notifier has been told."""
+        return lambda: self._follow(host.core, host.settings.events)
 
     def claims(self, request: Request) -> bool:
         """Take what is for our users and packages, and what is in a dialog of ours.

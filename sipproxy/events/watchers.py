@@ -72,7 +72,7 @@ class Census:
 
     def __init__(self, settings: Events) -> None:
         self.population: Counter[tuple[bytes, bytes]] = Counter()
-        self._settings = settings
+        self.settings = settings
         self._watchers: Counter[bytes] = Counter()
         self._sources: Counter[bytes] = Counter()
         self._unproven: Counter[bytes] = Counter()
@@ -85,7 +85,7 @@ class Census:
 
     def refuse_more(self, watcher: Watcher, source: bytes) -> None:
         """Raise `SipError` 403 where a watcher or an address has all that it may have."""
-        settings, limit = self._settings, ""
+        settings, limit = self.settings, ""
         if self._watchers[_name(watcher)] >= settings.per_watcher:
             limit = "per_watcher"
         elif self._sources[source] >= settings.per_source:
@@ -98,7 +98,7 @@ class Census:
     def make_room(self, watcher: Watcher) -> None:
         """Have the oldest give up that waits for permission without a dialog; else raise 403."""
         known = self.unauthorized(watcher)
-        if len(known) < self._settings.unauthorized:
+        if len(known) < self.settings.unauthorized:
             return
         for one in known:
             if one.dialog is None:

@@ -71,12 +71,15 @@ def _via(transport: bytes, host: bytes, port: int) -> bytes:
 class Post:
     """Sends NOTIFYs."""
 
-    def __init__(self, core: Core, origin: Origin, now: Callable[[], float]) -> None:
-        self._core = core
-        self._origin = origin
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self.sent = 0  # NOTIFYs
         self.outcomes: Counter[str] = Counter()  # what became of those that still mattered
+
+    def follow(self, core: Core, origin: Origin) -> None:
+        """Send as these say, from now on: nothing is sent before it was called."""
+        self._core = core
+        self._origin = origin
         self._hops = b"\r\nMax-Forwards: %d\r\n" % core.settings.max_forwards
 
     def send(self, dialog: Dialog, state: bytes, content: Content, user: Watching) -> Flight:
@@ -87,7 +90,10 @@ class Post:
         if way is not None and not self._is_good(way):
             way = dialog.way = None
         flow = dialog.flow if way is None else way.flow
-        if flow is not None and flow.is_open:
+        if flow is not None and not flow.is_open:
+            # It has not heard where it was not opened, or relies on no end: a listener's for UDP.
+            dialog.flow_closed()
+        elif flow is not None:
             our = flow.sent_by
             via = _via(flow.via_transport, our.host, our.port)
             branch = b"z9hG4bK" + self._core.random(8).hex().encode()

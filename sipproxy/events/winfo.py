@@ -58,10 +58,22 @@ class WatcherInformation:
         self.name: bytes = base.name + SUFFIX
         self._base = base
         self._host = host
-        self._settings = host.settings.events
         self._depth: int = self.name.count(SUFFIX)
-        self.notify_interval: float = self._settings.winfo_interval  # §4.10
         host.notifier.listen(self)
+
+    @property
+    def _settings(self) -> Any:
+        return self._host.settings.events
+
+    @property
+    def notify_interval(self) -> float:
+        """The seconds between two documents for one subscriber (§4.10)."""
+        seconds: float = self._settings.winfo_interval
+        return seconds
+
+    def describe(self, base: IEventPackage) -> None:
+        """Be about the package that has taken the place of another one of its name."""
+        self._base = base
 
     # IEventPackage
 

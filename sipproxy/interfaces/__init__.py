@@ -165,6 +165,7 @@ class IComponentFactory(Interface):
     name = Attribute("str: what the configuration calls it; ``[plugin.NAME]`` holds its options.")
     provides = Attribute("The interface of this module that what it builds provides.")
     options = Attribute("A msgspec.Struct class; unknown keys and wrong types are errors.")
+    # Optional: is_stateless, bool: it is built again with each configuration. See `reload`.
 
     def build(options: Any, host: IHost) -> Any:
         """Build the component from checked options. Raises ValueError for a mistake in them."""

@@ -50,12 +50,18 @@ class Authorization:
     ) -> None:
         self._host = host
         self._wall = wall
-        self._most = settings.rules
-        handling = _UNKNOWN[settings.unknown_watchers]
-        self._unknown = Verdict(handling, EVERYTHING if handling == ALLOW else None)
         self._rules: dict[bytes, tuple[Rule, ...]] = {}
         self._faults: dict[bytes, dict[str, str]] = {}  # of those that cannot be read
         host.documents.watch(self._changed)
+        self.follow(settings)
+
+    def follow(self, settings: Presence) -> None:
+        """Have another policy for those without rules, and another limit of these."""
+        self._most = settings.rules
+        self._rules.clear()
+        self._faults.clear()
+        handling = _UNKNOWN[settings.unknown_watchers]
+        self._unknown = Verdict(handling, EVERYTHING if handling == ALLOW else None)
 
     def judge(self, resource: bytes, watcher: Watcher, sphere: bytes | None) -> Verdict:
         """Return what a watcher may have of a presentity whose sphere is, or None: undefined."""

@@ -23,6 +23,7 @@ from sipproxy.interfaces.events import (
     Verdict,
     Watcher,
 )
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.presence.composition import closed_document
 from sipproxy.presence.partial import PIDF_DIFF
 from sipproxy.presence.pidf import Document, Reader, spheres_at, spheres_change
@@ -49,6 +50,9 @@ class Judge(Protocol):
     def judge(self, resource: bytes, watcher: Watcher, sphere: bytes | None) -> Verdict:
         """Return the verdict, while the presentity is in a sphere."""
 
+    def follow(self, settings: Presence) -> None:
+        """Have another policy."""
+
 
 class View(NamedTuple):
     """What a watcher may see, granted while the presentity was in ``sphere``.
@@ -65,7 +69,7 @@ class State:
 
     __slots__ = (
         *("_closed_name", "_showings", "_transform", "_unavailable"),
-        *("resource", "root", "sphere"),
+        *("is_lasting", "resource", "root", "sphere"),
     )
 
     def __init__(
@@ -73,11 +77,13 @@ class State:
         resource: bytes,
         root: etree._Element | None,
         sphere: bytes | None,
+        is_lasting: bool,
         closed_name: Callable[[bytes], str],
         transform: Transform,
     ) -> None:
         self.resource = resource
         self.sphere = sphere
+        self.is_lasting = is_lasting  # no time changes it
         self._closed_name = closed_name
         self._transform = transform
         self._showings: dict[Hashable, Showing] = {}
@@ -93,11 +99,15 @@ class State:
         return found
 
     def rest(self) -> bool:
-        """Keep what most watchers are told; tell whether that is little enough."""
-        size = 0
+        """Keep what most watchers are told; tell whether that is little enough, and lasts.
+
+        What a time changes is looked at anew: its appointment is a tick late, or, where the wall
+        clock was set, an hour.
+        """
+        size = 0 if self._unavailable is None else self._unavailable.rest()
         for showing in self._showings.values():
             size += showing.rest()
-        return size <= _MOST_AT_REST
+        return self.is_lasting and size <= _MOST_AT_REST
 
     def unavailable(self) -> Showing:
         """Return what is shown to whoever is blocked politely, the same at any time."""
@@ -110,7 +120,7 @@ class State:
         return closed_document(self.resource, self._closed_name(self.resource))
 
 
-@implementer(IEventPackage, IKeepsContents, IKeepsStates)
+@implementer(IEventPackage, IKeepsContents, IKeepsStates, IReconfigurable)
 class PresencePackage:
     """Presence, composed of what is published and who is registered.
 
@@ -133,17 +143,31 @@ class PresencePackage:
         wall: Callable[[], float] = time.time,
     ) -> None:
         settings: Presence = host.settings.presence
-        self.notify_interval = settings.notify_interval  # §6.10
         self._host = host
-        self._composer = composer
         self.authorization = judge
         self._transform = transform
         self._wall = wall
         self._services = Services(host, key, self._wall, self._changed)
-        self._shows_registrations = settings.registrations
         self._reader = Reader(host.identity, settings.document, settings.elements)
-        self._filters = FilterReader(self.name, host.identity, settings.filter_parts)
         self._moments: dict[bytes, _Moment] = {}
+        self._follow(settings, composer)
+
+    def _follow(self, settings: Presence, composer: Any) -> None:
+        identity = self._host.identity
+        self._composer = composer
+        self.notify_interval = settings.notify_interval  # §6.10
+        self._shows_registrations = settings.registrations
+        self._reader.follow(identity, settings.document, settings.elements)
+        self._filters = FilterReader(self.name, identity, settings.filter_parts)
+
+    def reconfigured(self, options: Any, host: Any) -> Callable[[], None]:
+        """Follow other settings; the notifier has everything judged and composed again."""
+
+        def switch() -> None:
+            self._follow(host.settings.presence, host.composer)
+            self.authorization.follow(host.settings.presence)
+
+        return switch
 
     def exists(self, resource: bytes) -> Any:
         """Tell whether there is such a user."""
@@ -209,10 +233,12 @@ class PresencePackage:
         services = self._services.of(resource) if self._shows_registrations else []
         root, until = self._composer.compose(resource, publications, services, now)
         documents = [publication.content for publication in publications]
-        self._book(resource, _first(until, spheres_change(documents, now)), now)
+        until = _first(until, spheres_change(documents, now))
+        self._book(resource, until, now)
         sphere = spheres_at(documents, now)
         self._check_sphere(resource, sphere)
-        return State(resource, root, sphere, self._services.name, self._transform)
+        how = self._services.name, self._transform
+        return State(resource, root, sphere, until is None, *how)
 
     def rest(self, state: State) -> bool:
         """Keep what most watchers are told until something changes."""

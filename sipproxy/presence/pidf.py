@@ -164,10 +164,14 @@ class Reader:
     """
 
     def __init__(self, identity: Identity, most_bytes: int, most_elements: int) -> None:
+        self._keys = 0
+        self.follow(identity, most_bytes, most_elements)
+
+    def follow(self, identity: Identity, most_bytes: int, most_elements: int) -> None:
+        """Be another identity's, with other limits."""
         self._identity = identity
         self._most_bytes = most_bytes
         self._most_elements = most_elements
-        self._keys = 0
 
     def read(
         self,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipproxy.events.terms import refuse_body
-from sipproxy.interfaces import Ending
+from sipproxy.interfaces import Ending, IHost
 from sipproxy.interfaces.events import (
     ALLOW,
     BLOCK,
@@ -21,6 +22,7 @@ from sipproxy.interfaces.events import (
     Verdict,
     Watcher,
 )
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.reg.options import RegOptions
 from sipproxy.reg.reginfo import MEDIA_TYPE, Contact, Told, document
 from sipproxy.registrar.binding import Binding
@@ -40,7 +42,7 @@ OWNER, OTHER = "owner", "other"  # the views
 _BLOCKED = Verdict(BLOCK)
 
 
-@implementer(IEventPackage)
+@implementer(IEventPackage, IReconfigurable)
 class RegPackage:
     """Tells of the bindings of an address-of-record (RFC 3680), with their GRUUs (RFC 5628).
 
@@ -54,13 +56,21 @@ class RegPackage:
     default_expires = 3761  # §4.4
 
     def __init__(self, options: RegOptions, host: IEventHost, gruus: Gruus, key: bytes) -> None:
-        self.notify_interval = options.notify_interval  # §4.10
-        self._watchers = frozenset(_listed(one, host.identity) for one in options.watchers)
+        self._follow(options, _watchers(options, host.identity))
         self._host = host
         self._gruus = gruus
         self._key = key
         host.location.listen(self._ended)
         host.location.watch(self._changed)
+
+    def _follow(self, options: RegOptions, watchers: frozenset[bytes]) -> None:
+        self.notify_interval = options.notify_interval  # §4.10
+        self._watchers = watchers
+
+    def reconfigured(self, options: RegOptions, host: IHost) -> Callable[[], None]:
+        """Follow other options; raises ValueError."""
+        watchers = _watchers(options, host.identity)
+        return lambda: self._follow(options, watchers)
 
     # IEventPackage
 
@@ -152,6 +162,10 @@ class RegPackage:
 
     def _changed(self, aor: bytes) -> None:
         self._host.notifier.changed(self.name, aor)
+
+
+def _watchers(options: RegOptions, identity: Identity) -> frozenset[bytes]:
+    return frozenset(_listed(one, identity) for one in options.watchers)
 
 
 def _listed(text: str, identity: Identity) -> bytes:

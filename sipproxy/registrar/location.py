@@ -73,6 +73,7 @@ class LocationTable(Service):
         self._ledger = Ledger(host.store, KIND, self._current)
         self._watchers: list[Callable[[bytes], None]] = []
         self._listeners: list[Callable[[bytes, Binding, Ending], None]] = []
+        self.audiences: tuple[list[Any], ...] = (self._watchers, self._listeners)
         self._log = Logger(namespace="sipproxy.registrar")
 
     def __len__(self) -> int:

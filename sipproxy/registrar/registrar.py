@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipproxy.interfaces import IHost, IRequestHandler, Sender, then
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.registrar.binding import Binding
 from sipproxy.registrar.gruu import Gruus, newest
 from sipproxy.registrar.options import RegistrarOptions
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 SUPPORTED = frozenset((b"path", b"gruu", b"outbound", b"pref"))
 
 
-@implementer(IRequestHandler)
+@implementer(IRequestHandler, IReconfigurable)
 class Registrar:
     """Keeps the bindings of our domains as REGISTER requests ask.
 
@@ -39,10 +40,18 @@ class Registrar:
     methods = frozenset((b"REGISTER",))
 
     def __init__(self, options: RegistrarOptions, host: IHost, gruus: Gruus) -> None:
-        self._options = options
         self._host = host
         self._gruus = gruus
-        self._service_route = _service_route(options.service_route, host.identity)
+        self._follow(options, _service_route(options.service_route, host.identity))
+
+    def _follow(self, options: RegistrarOptions, route: list[tuple[bytes, bytes]]) -> None:
+        self._options = options
+        self._service_route = route
+
+    def reconfigured(self, options: RegistrarOptions, host: IHost) -> Callable[[], None]:
+        """Follow other options; raises ValueError."""
+        route = _service_route(options.service_route, host.identity)
+        return lambda: self._follow(options, route)
 
     def claims(self, request: Request) -> bool:
         """Take every REGISTER."""

@@ -23,6 +23,7 @@ class Nonces:
     def __init__(self, key: bytes, lifetime: float) -> None:
         self._key = key
         self._lifetime = lifetime
+        self._since, self._before = 0.0, lifetime  # those made before live no longer than that
         self._used: dict[bytes, tuple[int, int]] = {}
         self._used_before: dict[bytes, tuple[int, int]] = {}
         self._turned = 0.0
@@ -51,7 +52,18 @@ class Nonces:
         head, mac = nonce[: _STAMP + _SALT], nonce[_STAMP + _SALT :]
         if not hmac.compare_digest(self._mac(realm, head), mac):
             return FORGED
-        return FRESH if now - int(head[:_STAMP], 16) <= self._lifetime else STALE
+        made = int(head[:_STAMP], 16)
+        lifetime = self._lifetime if made >= self._since else min(self._before, self._lifetime)
+        return FRESH if now - made <= lifetime else STALE
+
+    def last(self, lifetime: float, now: float) -> None:
+        """Give nonces another lifetime from now on.
+
+        What was made before must not live longer: which of its counts were used is forgotten.
+        """
+        if lifetime != self._lifetime:
+            self._before = min(self._before, self._lifetime)
+            self._since, self._lifetime = now, lifetime
 
     def use(self, nonce: bytes, count: int, now: float) -> bool:
         """Note a count that came with verified credentials; False if it was used before."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from zope.interface import implementer
 
 from sipproxy.interfaces import ICredentialStore
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.sip.digest import ALGORITHMS, ha1
 from sipproxy.sip.grammar import unescape
 from sipproxy.sip.uri import canonical_host
@@ -113,7 +115,7 @@ class AccountTable:
             ]
 
 
-@implementer(ICredentialStore)
+@implementer(ICredentialStore, IReconfigurable)
 class Accounts:
     """The accounts in memory, as the table had them when `reload` was called last."""
 
@@ -124,6 +126,10 @@ class Accounts:
 
     def __len__(self) -> int:
         return len(self._secrets)
+
+    def reconfigured(self, options: Any, host: Any) -> Callable[[], None]:
+        """Go on: accounts are of any domain, and change by `reload` alone."""
+        return lambda: None
 
     def reload(self) -> bool:
         """Read the table again; tell whether any account is gone."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from zope.interface import implementer
 
-from sipproxy.interfaces import IDocuments
+from sipproxy.interfaces import IDocuments, IHost
+from sipproxy.interfaces.reload import IReconfigurable
 from sipproxy.presence.authorization import KIND as RULES
 from sipproxy.presence.rules import read_rules
 from sipproxy.presence.settings import Presence
@@ -39,8 +41,8 @@ class DocumentTable:
         self, directory: Path, options: DocumentsOptions, presence: Presence | None = None
     ) -> None:
         self.path = create(directory)
-        self._options = options
-        self._presence = presence or Presence()
+        self.options = options
+        self.presence = presence or Presence()
         connect(self.path).close()
 
     def put(self, aor: bytes, kind: str, name: str, data: bytes) -> None:
@@ -51,7 +53,7 @@ class DocumentTable:
                 "SELECT count(*) FROM documents WHERE aor = ? AND kind = ? AND name != ?",
                 (aor, kind, name),
             )
-            most = self._options.max_documents
+            most = self.options.max_documents
             if others.fetchone()[0] >= most:
                 raise DocumentError(f"there are {most} {kind} documents already: delete one")
             row = (aor, kind, name, data)
@@ -62,11 +64,11 @@ class DocumentTable:
             raise DocumentError(f"{kind!r} is no kind of document: there are {', '.join(KINDS)}")
         if not _name(name):
             raise DocumentError(f"{name[:100]!r} is no name: write letters and digits, as in index")
-        if len(data) > self._options.max_size:
-            limit = f"{self._options.max_size} are allowed by [plugin.documents] max_size"
+        if len(data) > self.options.max_size:
+            limit = f"{self.options.max_size} are allowed by [plugin.documents] max_size"
             raise DocumentError(f"it has {len(data)} bytes, and {limit}")
         try:
-            KINDS[kind](data, self._presence)
+            KINDS[kind](data, self.presence)
         except ValueError as error:
             raise DocumentError(str(error)) from None
 
@@ -93,7 +95,7 @@ class DocumentTable:
             )
 
 
-@implementer(IDocuments)
+@implementer(IDocuments, IReconfigurable)
 class Documents:
     """The documents in memory, and each change written to the table before it counts.
 
@@ -104,7 +106,16 @@ class Documents:
         self._table = table
         self._kept: dict[bytes, Kept] = {}
         self._watchers: list[Callable[[bytes, str], None]] = []
+        self.audiences: tuple[list[Any], ...] = (self._watchers,)
         self.reload()
+
+    def reconfigured(self, options: DocumentsOptions, host: IHost) -> Callable[[], None]:
+        """Have other limits; what is there already stays."""
+
+        def switch() -> None:
+            self._table.options, self._table.presence = options, host.settings.presence
+
+        return switch
 
     def __len__(self) -> int:
         return sum(len(names) for kept in self._kept.values() for names in kept.values())

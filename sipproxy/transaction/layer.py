@@ -60,8 +60,8 @@ class TransactionLayer:
         self.tape: Taping | None = None
         self.turned_away = 0  # how many came beyond the limit
         self.requests = dict.fromkeys([*sorted(METHODS), b"other"], 0)  # how many came, by method
-        self._is_ours = is_ours
-        self._limit = limit
+        self.is_ours = is_ours
+        self.limit = limit
         self._servers: dict[Hashable, ServerTransaction] = {}
         self._clients: dict[tuple[bytes, bytes], ClientTransaction] = {}
         self._claimed: dict[bytes, ServerTransaction] = {}
@@ -134,7 +134,7 @@ class TransactionLayer:
         """A response that matches nothing is dropped, late 2xx too (RFC 6026 §8.3, 4320 §4.2)."""
         via = response.via
         client = self._clients.get((via.branch, response.cseq.method))
-        if client is not None and self._is_ours(via.host, via.effective_port):
+        if client is not None and self.is_ours(via.host, via.effective_port):
             client.received(response)
 
     def _request(self, request: Request, flow: Flow) -> None:
@@ -168,7 +168,7 @@ class TransactionLayer:
         self.requests[method if method in self.requests else b"other"] += 1
         path = flow.reply_path(request.via)
         after = 0 if self.admit is None else self.admit(request, flow)
-        if after == 0 and len(self._servers) >= self._limit:
+        if after == 0 and len(self._servers) >= self.limit:
             self.turned_away += 1
             after = 30
         if after:

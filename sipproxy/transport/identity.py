@@ -53,17 +53,23 @@ class Identity:
     """Answers "is that us?" without asking anybody.
 
     ``domains`` are what we are responsible for, the first being the default realm; ``aliases`` are
-    other names of ours, which stand for the first domain, as our addresses do.
+    other names of ours, which stand for the first domain, as our addresses do. ``former`` is what
+    we have written into Via before: answers come to it.
     """
 
     def __init__(
-        self, domains: Sequence[str], aliases: Iterable[str], listens: Iterable[Listen]
+        self,
+        domains: Sequence[str],
+        aliases: Iterable[str],
+        listens: Iterable[Listen],
+        former: Iterable[tuple[bytes, int]] = (),
     ) -> None:
         self.domains = [canonical_host(bracketed(domain)) for domain in domains]
         self.aliases = frozenset(canonical_host(bracketed(alias)) for alias in aliases)
         self._domain_set = frozenset(self.domains)
         self._names = self._domain_set | self.aliases
         self._addresses: set[tuple[bytes, int]] = set()
+        self.written: set[tuple[bytes, int]] = set(former)
         self._ports: set[int] = set(DEFAULT_PORTS.values())
         # Opens the user part of a temporary GRUU of a domain (RFC 5627); None where it is not ours.
         self.unveil: Callable[[bytes | None, bytes], bytes | None] = lambda user, domain: None
@@ -76,6 +82,7 @@ class Identity:
         self._addresses.add((advertised.host, advertised.port))
         self._addresses.add((canonical_host(bracketed(listen.address)), listen.port))
         self._ports.update((advertised.port, listen.port))
+        self.written |= self._addresses
 
     @property
     def domain(self) -> bytes:
@@ -83,8 +90,8 @@ class Identity:
         return self.domains[0]
 
     def sent(self, host: bytes, port: int) -> bool:
-        """Tell whether a Via's sent-by is one that we write (RFC 3261 §18.1.2)."""
-        return (host, port) in self._addresses
+        """Tell whether a Via's sent-by is one that we write, or have (RFC 3261 §18.1.2)."""
+        return (host, port) in self.written
 
     def is_us(self, uri: Uri) -> bool:
         """Tell whether a URI leads to this server, by domain, alias or address (§16.4)."""

@@ -62,11 +62,16 @@ class Slots:
     """
 
     def __init__(self, most: int) -> None:
-        self._free = most
+        self._most = self._free = most
         self._held: Counter[tuple[str, ...]] = Counter()
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def limit(self, most: int) -> None:
+        """Have more, or fewer, once so many have been given back."""
+        self._free += most - self._most
+        self._most = most
 
     def take(self, name: str) -> bool:
         """Take one for a question about a name; tell whether there was one."""
@@ -106,6 +111,12 @@ class Names:
         self.hits = 0
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.took = Durations()
+
+    def follow(self, settings: Dns, lookup: Callable[[str, int], Any]) -> None:
+        """Ask others, or otherwise, from now on; what is known was another's answer."""
+        self._settings, self._lookup = settings, lookup
+        self._cache.clear()
+        self._slots.limit(settings.queries)
 
     @property
     def under_way(self) -> int:

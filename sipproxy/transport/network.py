@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import socket
 import struct
 from collections import Counter
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,14 +19,15 @@ from sipproxy.transport.breaker import Breaker
 from sipproxy.transport.certificates import wanted_domains
 from sipproxy.transport.counts import Counts
 from sipproxy.transport.identity import SentBy, sent_by
+from sipproxy.transport.listening import Connections, StreamListener, start_all
 from sipproxy.transport.resolver import Hop, Resolver, Unreachable
 from sipproxy.transport.reuse import AliasTable
 from sipproxy.transport.search import means_of
 from sipproxy.transport.settings import Limits, Tls
 from sipproxy.transport.sockets import Bound, room
 from sipproxy.transport.stream import StreamFlow
-from sipproxy.transport.tls import Contexts, TlsFlow, accepting, connect
-from sipproxy.transport.udp import UdpEndpoint, UdpFlow
+from sipproxy.transport.tls import Contexts, TlsFlow, connect
+from sipproxy.transport.udp import UdpEndpoint, UdpFlow, place_of
 from sipproxy.transport.wayback import way_back
 
 if TYPE_CHECKING:
@@ -40,24 +38,10 @@ if TYPE_CHECKING:
     from sipproxy.transport.ticker import Ticker
 
 AnyFlow = UdpFlow | StreamFlow
+AnyListener = UdpEndpoint | StreamListener
 _UDP_NAME = struct.Struct("!c4sH")  # u, the mark of a socket, a remote port; an address follows
 # An address and a port, and the domains that a certificate there may be for: with TCP none.
 _Place = tuple[str, int, tuple[bytes, ...]]
-
-
-class _Connections(Factory):
-    """Makes the flow of each new connection, in or out."""
-
-    noisy = False
-
-    def __init__(self, network: Network, our: SentBy) -> None:
-        self._network = network
-        self._our = our
-        self._kind = TlsFlow if our.transport == b"TLS" else StreamFlow
-
-    def buildProtocol(self, addr: Any) -> StreamFlow:
-        """Return the protocol of a new connection."""
-        return self._kind(self._network, self._network.random(8), self._our)
 
 
 class Network:
@@ -90,10 +74,9 @@ class Network:
         self.means = means_of([])
         self._reactor = reactor
         self._endpoints: list[UdpEndpoint] = []
-        self._places: dict[UdpEndpoint, bytes] = {}  # the address and port that each is bound to
-        self._marked: dict[bytes, UdpEndpoint] = {}  # by a mark of these
-        self._listeners: list[tuple[Bound, SentBy]] = []
-        self._ports: list[Any] = []
+        self._marked: dict[bytes, UdpEndpoint] = {}
+        self._listeners: list[StreamListener] = []
+        self._is_started = False
         self._flows: dict[bytes, StreamFlow] = {}
         self._gathering: list[StreamFlow] = []
         self._aliases = AliasTable()
@@ -106,44 +89,68 @@ class Network:
     # Life
 
     def adopt(self, bound: Iterable[Bound]) -> None:
-        """Take over bound sockets; nothing is read yet."""
-        bound = list(bound)
-        self.means = means_of(bound)
-        for one in bound:
-            our = sent_by(one.listen)
-            if one.listen.transport == "udp":
-                endpoint = UdpEndpoint(one.socket, our, self._reactor)
-                self._endpoints.append(endpoint)
-                self._places[endpoint] = place = _place(*one.socket.getsockname()[:2])
-                self._marked[_mark(place)] = endpoint
-            else:
-                self._listeners.append((one, our))
+        """Listen on bound sockets; nothing is read before the start.
 
-    def record(self, tape: Tape) -> None:
+        Those that there are already stay as they are, but for what they call themselves. Those
+        that are not among them are closed, with the connections that have come by them. Raises
+        OSError where a new one cannot be started, and nothing has changed then.
+        """
+        bound, known = list(bound), {one.socket: one for one in self._all}
+        new = {one.socket: self._made(one) for one in bound if one.socket not in known}
+        if self._is_started:
+            start_all(new.values(), self.receiver)
+        found = [new.get(one.socket) or known.pop(one.socket) for one in bound]
+        for one, now in zip(found, bound, strict=True):
+            one.call(now)
+        self.means = means_of(bound)
+        self._endpoints = [one for one in found if isinstance(one, UdpEndpoint)]
+        self._listeners = [one for one in found if isinstance(one, StreamListener)]
+        self._marked = {one.mark: one for one in self._endpoints}
+        for one in known.values():
+            one.leave()
+
+    def _made(self, bound: Bound) -> AnyListener:
+        our = sent_by(bound.listen)
+        if bound.listen.transport != "udp":
+            return StreamListener(self, bound, our, self._reactor)
+        endpoint = UdpEndpoint(bound.socket, our, self._reactor)
+        endpoint.tape = self.tape
+        return endpoint
+
+    def flows_of(self, listener: StreamListener) -> list[StreamFlow]:
+        """Return the connections that go by the name of a listener."""
+        our = replace(listener.sent_by, params=b"")
+        return [f for f in self._flows.values() if replace(f.sent_by, params=b"") == our]
+
+    def record(self, tape: Tape | None) -> None:
         """Have every message on a tape that comes or goes."""
         self.tape = self.receiver.tape = tape
         for endpoint in self._endpoints:
             endpoint.tape = tape
 
+    def limit(self, limits: Limits) -> None:
+        """Have other limits from now on, for the connections that there are, too."""
+        self.limits = limits
+        self._most = room(limits.connections)
+        if self._most < limits.connections:
+            self._log.warn("ulimit -n allows for {most} connections only", most=self._most)
+        for flow in self._flows.values():
+            flow.limit()
+
     def start(self) -> None:
         """Begin to serve."""
-        self._most = room(self.limits.connections)
-        if self._most < self.limits.connections:
-            self._log.warn("ulimit -n allows for {most} connections only", most=self._most)
-        for endpoint in self._endpoints:
-            endpoint.start(self.receiver)
-        for one, our in self._listeners:
-            factory: Factory = _Connections(self, our)
-            if one.listen.transport == "tls":
-                factory = accepting(self.contexts, one.listen, factory, self._reactor)
-            port = self._reactor.adoptStreamPort(one.socket.fileno(), one.family, factory)
-            one.socket.close()  # the reactor has its own duplicate
-            self._ports.append(port)
+        self._is_started = True
+        self.limit(self.limits)
+        start_all(self._all, self.receiver)
+
+    @property
+    def _all(self) -> list[AnyListener]:
+        return [*self._listeners, *self._endpoints]
 
     def stop(self) -> None:
         """Close every listener and connection."""
-        for port in self._ports:
-            port.stopListening()
+        for listener in self._listeners:
+            listener.stop()
         for flow in list(self._flows.values()):
             flow.leave()
         for endpoint in self._endpoints:
@@ -254,7 +261,7 @@ class Network:
         if not isinstance(flow, UdpFlow):
             return b""
         packed = socket.inet_pton(flow.endpoint.family, flow.address[0].partition("%")[0])
-        return _UDP_NAME.pack(b"u", _mark(self._places[flow.endpoint]), flow.port) + packed
+        return _UDP_NAME.pack(b"u", flow.endpoint.mark, flow.port) + packed
 
     def find(self, name: bytes) -> AnyFlow | None:
         """Return the flow of a name, or None if it is gone."""
@@ -271,15 +278,15 @@ class Network:
 
     def lasting_name(self, flow: Flow) -> bytes:
         """Return what `find_again` knows the flow by after a restart; empty: it ends with us."""
-        if not isinstance(flow, UdpFlow):
+        if not isinstance(flow, UdpFlow) or not flow.is_open:
             return b""
-        return self._places[flow.endpoint] + b" " + _place(*flow.address[:2])
+        return flow.endpoint.here + b" " + place_of(*flow.address[:2])
 
     def find_again(self, name: bytes) -> Flow | None:
         """Return the flow of a lasting name, or None where the listener is another now."""
         here, host, port = name.rsplit(b" ", 2)
-        for endpoint, place in self._places.items():
-            if place == here:
+        for endpoint in self._endpoints:
+            if endpoint.here == here:
                 return endpoint.flow(host.decode(), int(port))
         return None
 
@@ -363,7 +370,7 @@ class Network:
             flow = TlsFlow(self, self.random(8), our, wanted, attempt)
             connect(self.contexts, endpoint, flow, self._reactor)
         else:
-            attempt = endpoint.connect(_Connections(self, our))
+            attempt = endpoint.connect(Connections(self, our))
         attempt.addCallbacks(self._connected, self._refused, (place,), {}, (place,), {})
         return waiting
 
@@ -381,19 +388,10 @@ class Network:
     def _stream_sent_by(self, address: str, transport: bytes) -> SentBy:
         """Return what Via says on a connection that we open: a listener's, if there is one."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        for one, our in self._listeners:
-            if one.family == family and our.transport == transport:
+        for one in self._listeners:
+            our = one.sent_by
+            if one.bound.family == family and our.transport == transport:
                 # Who knows us by our certificate may come back this way (RFC 5923 §8.1).
                 return replace(our, params=b";alias") if transport == b"TLS" else our
-        ours = [our for _, our in self._listeners] + [e.sent_by for e in self._endpoints]
-        return SentBy(transport, ours[0].host, ours[0].port)
-
-
-def _place(host: str, port: int) -> bytes:
-    return b"%b %d" % (host.encode(), port)
-
-
-@functools.lru_cache(64)
-def _mark(place: bytes) -> bytes:
-    """Return a short name of the place of a listener: tokens stand in every message of a dialog."""
-    return hashlib.blake2b(place, digest_size=4).digest()
+        ours = self._all[0].sent_by
+        return SentBy(transport, ours.host, ours.port)

@@ -54,8 +54,16 @@ class Resolver:
         self._settings = settings = settings or Dns()
         self._random = random
         self._own = frozenset(own)
+        self._lookup = lookup
         self.names = Names(reactor, settings, lookup or Lookup(reactor, settings))
         self._hosts = hosts or Hosts(reactor)
+
+    def follow(self, settings: Dns, own: Iterable[str]) -> None:
+        """Ask as these settings say, from now on; what is under way ends as it began."""
+        self._own = frozenset(own)
+        if settings != self._settings:
+            self._settings = settings
+            self.names.follow(settings, self._lookup or Lookup(self._reactor, settings))
 
     def hops(self, uri: Uri, means: Means) -> list[Hop] | Deferred[list[Hop]]:
         """Return the hops of a URI, one or more, at once where its host is numeric.

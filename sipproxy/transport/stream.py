@@ -309,6 +309,13 @@ class StreamFlow(TwistedProtocol):
 
     # Time
 
+    def limit(self) -> None:
+        """Follow the limits that its surroundings have now."""
+        limits = self.surroundings.limits
+        self._framer.max_head, self._framer.max_body = limits.head, limits.body
+        if not self._closing:
+            self._sleep()
+
     def _sleep(self) -> None:
         now, limits = self.surroundings.seconds(), self.surroundings.limits
         until = self._active + limits.idle

@@ -47,6 +47,14 @@ class Tape:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def follow(
+        self, limit: int, listener: Callable[[float, bool, Flow, bytes], None] | None
+    ) -> None:
+        """Have another limit, and another listener."""
+        self._limit, self._listener = limit, listener
+        while self._size > limit:
+            self._size -= len(self._kept.popleft()[3]) + _OVERHEAD
+
     def received(self, data: bytes, flow: Flow) -> None:
         """Tape a message that came."""
         self._add(False, flow, data)

@@ -320,13 +320,12 @@ def _identities(found: Any) -> frozenset[bytes]:
 class _Accepting:
     """Begins the handshakes of a listener, each with what is loaded then."""
 
-    def __init__(self, contexts: Contexts, listen: Listen) -> None:
-        self._contexts = contexts
-        self._listen = listen
+    def __init__(self, context: Callable[[], SSL.Context]) -> None:
+        self._context = context
 
     def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         """Return the connection of a handshake."""
-        connection = SSL.Connection(self._contexts.server(self._listen), None)
+        connection = SSL.Connection(self._context(), None)
         connection.set_app_data(tlsProtocol)
         return connection
 
@@ -383,9 +382,9 @@ class _Securing(TLSMemoryBIOFactory):
     protocol = _Wrapping
 
 
-def accepting(contexts: Contexts, listen: Listen, flows: Factory, clock: Any) -> Any:
+def accepting(context: Callable[[], SSL.Context], flows: Factory, clock: Any) -> Any:
     """Return the factory of a listener, whose flows another factory makes."""
-    return _Securing(_Accepting(contexts, listen), False, flows, clock)
+    return _Securing(_Accepting(context), False, flows, clock)
 
 
 def connect(contexts: Contexts, endpoint: Any, flow: TlsFlow, clock: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import socket
 from collections.abc import Callable
@@ -16,16 +17,22 @@ from zope.interface import implementer
 from sipproxy.sip.shown import shown
 from sipproxy.transport.batches import datagrams_of
 from sipproxy.transport.datagrams import BUFFER, Address
-from sipproxy.transport.identity import SentBy
+from sipproxy.transport.identity import SentBy, sent_by
 from sipproxy.transport.stun import answer
 
 if TYPE_CHECKING:
     from sipproxy.sip.headers import Via
     from sipproxy.transaction.parties import Path
+    from sipproxy.transport.sockets import Bound
     from sipproxy.transport.tape import Tape
 
 FLOWS = 8192  # remote addresses that are remembered of a socket: what they are is read once
 _FIRST_OF_SIP = b"\x02"  # STUN begins with 0 or 1, and SIP never does (RFC 5626 §8)
+
+
+def place_of(host: str, port: int) -> bytes:
+    """Return an address and a port as lasting names of flows have them."""
+    return b"%b %d" % (host.encode(), port)
 
 
 class Receiver(Protocol):
@@ -56,7 +63,6 @@ class UdpFlow:
     reliable = False
     via_transport = b"UDP"
     proven_domains: frozenset[bytes] = frozenset()
-    is_open = True  # something can always be sent
 
     def __init__(self, endpoint: UdpEndpoint, address: Address, place: Any = None) -> None:
         self.endpoint = endpoint
@@ -77,6 +83,11 @@ class UdpFlow:
 
     def __repr__(self) -> str:
         return f"<UdpFlow {self.address[0]}:{self.address[1]}>"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can be sent: always, as long as there is the socket."""
+        return self.endpoint.is_open
 
     @property
     def sent_by(self) -> SentBy:
@@ -139,12 +150,16 @@ class UdpEndpoint:
     """A bound socket that the reactor reads."""
 
     def __init__(self, sock: socket.socket, sent_by: SentBy, reactor: Any) -> None:
+        self.here = place_of(*sock.getsockname()[:2])
+        # A short name of the place: tokens stand in every message of a dialog.
+        self.mark = hashlib.blake2b(self.here, digest_size=4).digest()
         self.sent_by = sent_by
+        self.is_open = True
         self.tape: Tape | None = None
         self.datagrams = datagrams_of(sock)
         self.place = self.datagrams.place
         self.family = sock.family
-        self._socket = sock
+        self.socket = sock
         self._reactor = reactor
         self._receiver: Receiver | None = None
         self._is_reading = False
@@ -170,14 +185,25 @@ class UdpEndpoint:
     @property
     def local(self) -> tuple[str, int]:
         """The address and port of the socket."""
-        host, port = self._socket.getsockname()[:2]
+        host, port = self.socket.getsockname()[:2]
         return host, port
+
+    def call(self, bound: Bound) -> None:
+        """Go by what a configuration says from now on."""
+        self.sent_by = sent_by(bound.listen)
 
     def stop(self) -> None:
         """Stop reading and close the socket."""
         self._reactor.removeReader(self)
         self._receiver = None
-        self._socket.close()
+        self.is_open = False
+        self.socket.close()
+
+    def leave(self) -> None:
+        """Stop, though the server goes on: whoever relies on a flow of this socket is told."""
+        self.stop()
+        for address in list(self._ears):
+            self._is_dead(address)
 
     def flow(self, host: str, port: int) -> UdpFlow:
         """Return the flow to a remote address."""
@@ -240,7 +266,7 @@ class UdpEndpoint:
 
     def fileno(self) -> int:
         """The descriptor that the reactor watches."""
-        return self._socket.fileno()
+        return self.socket.fileno()
 
     def logPrefix(self) -> str:
         """What the reactor's own messages about us begin with."""

@@ -165,6 +165,26 @@ class HangingUp(WithLife):
         self.hang_up()
         self.assertEqual(self.domains(), ["a.test"])
 
+    def test_the_whole_configuration(self) -> None:
+        self.file.write_text(TLS + "[limits]\nidle = 60.0\n")
+        self.hang_up()
+        self.assertEqual(self.made.node.network.limits.idle, 60.0)
+
+    def test_a_bug(self) -> None:
+        """It is logged, and the server goes on as it was."""
+        self.patch(self.made.node, "_furnish", lambda components: 1 / 0)
+        self.file.write_text(TLS + "[limits]\nidle = 60.0\n")
+        self.hang_up()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.made.node.settings.limits.idle, 600.0)
+
+    def test_while_it_stops(self) -> None:
+        """A signal that came before the end changes nothing."""
+        self.file.write_text(TLS + "[limits]\nidle = 60.0\n")
+        self.made.node.front.is_draining = True
+        self.hang_up()
+        self.assertEqual(self.made.node.settings.limits.idle, 600.0)
+
     def test_stop(self) -> None:
         """Whoever had the signal before has it again."""
         self.made.stopService()

@@ -10,7 +10,7 @@ from tests.ctl.test_main import WithCommand
 from tests.ctl.test_server import REGISTER
 from tests.documents import assert_valid
 from tests.events.fakes import Phone
-from tests.presence.rulesets import choose, one, presence, provide, rule, ruleset
+from tests.presence.rulesets import WHOLE, choose, one, presence, provide, rule, ruleset
 from tests.presence.test_live import PUBLISH
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
@@ -58,10 +58,10 @@ class Explaining(WithCommand):
         self.node.documents.put(ALICE.encode(), "pres-rules", "index", ruleset(*rules))
         self.server.clock.advance(0)
 
-    def publish(self, transport: str = "udp") -> Any:
+    def publish(self, transport: str = "udp", body: str = AT_WORK) -> Any:
         """Let alice publish, and return her client."""
         alice = self.server.client("192.0.2.1", 5060, transport)
-        text = PUBLISH.format(cseq=1, length=len(AT_WORK), body=AT_WORK).strip()
+        text = PUBLISH.format(cseq=1, length=len(body.encode()), body=body).strip()
         alice.send(text.replace("SIP/2.0/UDP", f"SIP/2.0/{transport.upper()}"))
         self.server.clock.advance(0)
         return alice
@@ -280,6 +280,16 @@ class Documents(Explaining):
         document = self.passes("explain", BOB, ALICE, "--document")
         self.assertEqual(notify.partition(": ")[2], document.rstrip("\n"))
         assert_valid(document.encode())
+
+    def test_what_was_published_does_not_command_the_terminal(self) -> None:
+        """XML may have the control functions of ECMA-48's second set (XML 1.0 §2.2)."""
+        self.keep(rule("", WHOLE))
+        sphere = "<r:sphere>\u009b2J</r:sphere></dm:person><note>\u009b2J</note>"
+        self.publish(body=AT_WORK.replace("<r:sphere><r:work/></r:sphere></dm:person>", sphere))
+        document = self.passes("explain", BOB, ALICE, "--document")
+        self.assertIn("&#155;2J", document)
+        self.assertNotIn("\u009b", document)
+        self.assertIn("Sphere: \\x9b2J.", self.passes("explain", BOB, ALICE).splitlines())
 
     def test_looking_changes_nothing(self) -> None:
         self.keep(rule("", SERVICES))

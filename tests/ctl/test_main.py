@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from sipproxy import __version__
 from sipproxy.ctl import check, command, listings, main, trace
+from sipproxy.ctl.following import _line
 from sipproxy.ctl.server import Commands
 from sipproxy.ctl.socket import NotRunning, Refused
 from sipproxy.store.accounts import Accounts, AccountTable
@@ -98,11 +99,14 @@ class WithCommand(SynchronousTestCase):
         """Return the accounts that are on disk."""
         return Accounts(AccountTable(self.home / "var"))
 
-    def serve(self) -> None:
-        """Let a server run, with alice registered."""
+    def serve(self, written: str = "") -> None:
+        """Let a server run, with alice registered; her phone may have written more."""
         text = CONFIG + "[auth]\nrequired = false"
         server = FakeServer(str(self.home), text)
-        server.client("192.0.2.1").send(REGISTER.format(user="alice"))
+        register = REGISTER.format(user="alice")
+        if written:
+            register = register.replace("@192.0.2.1>", f"@192.0.2.1;x={written}>")
+        server.client("192.0.2.1").send(register)
         self.node = server.node
 
 
@@ -306,6 +310,15 @@ class Looking(WithCommand):
         )
         self.assertEqual(row.split()[:3], [ALICE, "sip:alice@192.0.2.1", "600"])
         self.assertEqual(self.passes("bindings", "bob@example.test"), "no bindings\n")
+
+    def test_what_a_peer_has_written_does_not_command_the_terminal(self) -> None:
+        """ECMA-48 §5: control functions begin with ESC, or are one of the second set themselves."""
+        self.serve("\x1b]0;title\x07\u009b2J")
+        row = self.passes("bindings").splitlines()[1]
+        self.assertTrue(row.isprintable(), row)
+        self.assertIn("192.0.2.1;x=\\x1b]0;title\\x07\\x9b2J", row)
+        (told,) = json.loads(self.passes("bindings", "--json"))
+        self.assertTrue(_line("new", told, wants_json=False).isprintable())
 
     def test_bindings_as_json(self) -> None:
         self.serve()

@@ -32,7 +32,7 @@ REGISTER = """
     Content-Length: 0
     """
 KNOWN = (
-    "unknown command; there are: bindings, explain, flows, publications, reload-accounts, "
+    "unknown command; there are: bindings, explain, flows, publications, reload, reload-accounts, "
     "reload-certificates, reload-documents, status, trace, unbind, watchers"
 )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -62,6 +64,18 @@ class SupervisorTests(SynchronousTestCase):
         ours.stopped()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_reload(self) -> None:
+        """systemd waits for READY=1 that comes after RELOADING=1 (Type=notify-reload)."""
+        ours = self.supervisor()
+        ours.ready()
+        before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        ours.reloading()
+        ours.reloaded("all is new")
+        _, reloading, ready = self.told()
+        text, stamp = reloading.split(b"\nMONOTONIC_USEC=")
+        self.assertEqual((text, ready), (b"RELOADING=1", b"READY=1\nSTATUS=all is new"))
+        self.assertGreaterEqual(int(stamp), before)
+
     def test_a_watchdog_of_another_process(self) -> None:
         self.supervisor(WATCHDOG_USEC="10000000", WATCHDOG_PID=str(os.getpid() + 1)).ready()
         self.assertEqual(self.told(), [b"READY=1"])
@@ -88,7 +102,7 @@ class UnitTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, home)
         text = (CONTRIB / "sipproxy.service").read_text()
         unit = home / "sipproxy.service"
-        unit.write_text(text.replace("/opt/sipproxy/bin/twistd", "/bin/true"))
+        unit.write_text(re.sub("/opt/sipproxy/bin/(twistd|sipctl)", "/bin/true", text))
         command = ["systemd-analyze", "verify", "--man=no", str(unit)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual((ran.returncode, ran.stderr), (0, ""))

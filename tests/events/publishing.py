@@ -104,6 +104,7 @@ class Bench:
             self.packages.add(package)
         self.handler = EventStateCompositor(self.host, self.table, self.packages)
         self.cseq = 0
+        self.flow = Flow()  # over UDP, where a test does not say otherwise
 
     def _changed(self, package: bytes, resource: bytes) -> None:
         self.changes.append((package, resource))
@@ -147,7 +148,7 @@ class Bench:
         self, request: Request, flow: Flow | None = None, sender: Sender | None = None
     ) -> Transaction:
         """Hand over a request whose answer may come later; raises `SipError`."""
-        transaction = Transaction(flow or Flow())
+        transaction = Transaction(flow or self.flow)
         result = self.handler.handle(request, transaction, sender or Sender(ALICE, is_user=True))
         if result is not None:
             result.addErrback(lambda failure: transaction.responses.append(failure.value))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from zope.interface import alsoProvides
+
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.subscription_records import KIND, _Dialog, _Watcher
-from sipproxy.interfaces.events import CONFIRM, Verdict, Watcher
+from sipproxy.interfaces.events import CONFIRM, IKeepsStates, Verdict, Watcher
 from sipproxy.sip.message import Response
 from sipproxy.testing import FakeServer
 from tests.events.fakes import NEWS, News, NewsFactory, Phone
@@ -96,6 +98,22 @@ class NewTest(DurableCase):
         self.settle()
         self.assertEqual((self.answers(), len(self.notifier), self.kept), ([200], 1, 1))
         self.assertEqual(self.alice.notified, ["active;expires=600: nothing yet"])
+
+    def test_a_state_that_was_kept_for_somebody_who_has_left_meanwhile(self) -> None:
+        """Nobody hears how it changes while nobody watches."""
+        self.news.rest = lambda state: True  # type: ignore[attr-defined]
+        alsoProvides(self.news, IKeepsStates)
+        carol = Phone(self.server, "carol", "192.0.2.3")
+        carol.contact = "sip:bob@example.test"
+        carol.client.send(carol.request())
+        self.settle()
+        self.assertEqual(len(self.notifier.states), 1)
+        self.send()
+        self.notifier.end(b"news", BOB, b"deactivated")
+        self.news.texts[BOB] = b"news"
+        self.notifier.changed(b"news", BOB)
+        self.settle()
+        self.assertEqual(self.alice.notified, ["active;expires=600: news"])
 
     def test_a_fetch_waits_for_nothing(self) -> None:
         self.send(0)

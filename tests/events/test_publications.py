@@ -54,6 +54,13 @@ class ExpiryTest(TableCase):
         self.host.advance(0.1)
         self.assertEqual(len(self.bench.changes), 3)
 
+    def test_what_is_past_is_told_though_another_is_refreshed_before_the_tick(self) -> None:
+        tag = self.bench.tag("red", Expires="120")
+        self.bench.publish("blue", Expires="60")
+        self.host.clock.rightNow += 60
+        self.bench.publish("", tag)
+        self.assertEqual((self.colours(), self.bench.changes), (["RED"], [CHANGE] * 3))
+
     def test_refreshed_in_time(self) -> None:
         tag = self.bench.tag("red", Expires="60")
         for _ in range(5):
@@ -110,9 +117,17 @@ class StaleTest(TableCase):
         """The old connection is of no interest any more."""
         tag = self.bench.tag("red", flow=self.flow)
         self.bench.publish("", tag)
-        self.assertEqual(self.flow.watching, [])
+        self.assertEqual((self.flow.watching, self.bench.changes), ([], [CHANGE] * 2))
         self.flow.close()
-        self.assertEqual((self.stale(), self.bench.changes), ([False], [CHANGE]))
+        self.assertEqual((self.stale(), self.bench.changes), ([False], [CHANGE] * 2))
+
+    def test_refresh_while_it_stands(self) -> None:
+        """By the same flow nothing is another; by another one, what speaks of whom may be."""
+        tag = self.bench.tag("red", flow=self.flow)
+        tag = self.bench.tag("", tag, flow=self.flow)
+        self.assertEqual(self.bench.changes, [CHANGE])
+        self.bench.publish("", tag, flow=Flow(reliable=True))
+        self.assertEqual(self.bench.changes, [CHANGE] * 2)
 
     def test_modified_by_another_flow(self) -> None:
         tag = self.bench.tag("red", flow=self.flow)

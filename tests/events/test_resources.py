@@ -7,6 +7,7 @@ from typing import Any
 
 from zope.interface import alsoProvides
 
+from sipproxy.events.notifier import SLICE
 from sipproxy.interfaces.events import IKeepsStates
 from tests.events.fakes import NEWS, Phone
 from tests.events.test_subscribe import BOB, SubscribeCase
@@ -47,6 +48,22 @@ class Kept(SubscribeCase):
     def test_the_oldest_makes_room(self) -> None:
         self.assertEqual(self.watch("bob", "carol", "bob", "dave"), ["bob", "carol", "dave"])
         self.assertEqual(self.watch("bob", "carol"), ["carol"])
+
+    def test_all_change_at_once(self) -> None:
+        """As by a reload: that takes many turns, and few states stay so long."""
+        names = [f"user{number}" for number in range(4 * SLICE)]
+        self.watch(*names)
+        self.news.log.clear()
+        turns: list[Callable[[], None]] = []
+        self.patch(self.notifier, "_soon", turns.append)
+        for package, aor in self.notifier.resources():
+            self.notifier.changed(package, aor)
+        most = 0
+        while turns:
+            turns.pop()()
+            most = max(most, len(self.notifier.states))
+        self.assertEqual(len([line for line in self.news.log if "compose" in line]), len(names))
+        self.assertLessEqual(most, SLICE)
 
     def test_too_large(self) -> None:
         self.lasts(lambda state: False)

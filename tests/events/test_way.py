@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 from unittest.mock import patch
 
+from twisted.internet.defer import Deferred
+
 from sipproxy.events.way import Post
 from sipproxy.sip.message import Request, Response
 from sipproxy.testing import FakeClient, FakeServer, authorized
@@ -289,6 +291,26 @@ class FromOutside(WayCase):
         self.subscribe(Contact="<sip:alice@10.0.0.5>")
         self.assertEqual(len(self.alice.take()), 1)
         self.assertEqual(self.inside.received, [])
+
+    def test_the_listener_is_gone_that_it_came_by(self) -> None:
+        """As after a reload. What a NAT hides leads to somebody else here."""
+        self.subscribe(Contact="<sip:alice@10.0.0.5>")
+        self.alice.take()
+        self.alice.client.flow.is_open = False
+        self.change(b"one")
+        self.assertEqual(self.inside.received, [])
+        self.assert_nothing_is_left()
+
+    def test_the_connection_is_gone_before_it_is_known_what_to_tell(self) -> None:
+        carol = Phone(self.server, "carol", "192.0.2.3", "tcp")
+        by_tcp = self.server.client(self.INSIDE, 5060, "tcp")
+        self.news.waiting = Deferred()
+        carol.contact = "sip:bob@example.test"
+        carol.client.send(carol.request(0, Contact="<sip:carol@10.0.0.5;transport=tcp>"))
+        carol.client.flow.close()
+        self.news.waiting.callback(True)
+        self.assertEqual(by_tcp.received, [])
+        self.assert_nothing_is_left()
 
     @rows(
         {

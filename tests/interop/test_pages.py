@@ -49,6 +49,7 @@ transport = "udp"
 address = "127.0.0.1"
 port = 5060
 """
+ANOTHER = BASE.replace("]", ', "b.test"]', 1) + "[limits]\nidle = 60\n"
 FOREGROUND = ("make run", "twistd -n")  # they serve until they are ended
 PLACES = {"/var/lib/sipproxy": "lib", "/var/log/": "", "/run/": "", "/etc/": ""}
 PASSWORD = "wonderland"
@@ -92,11 +93,15 @@ class Pages(TestCase):
         (self.place / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
         (self.place / ".venv" / "ready").touch()
         Authority().write(self.place, "example", *dns("example.test"))
+        (self.place / "venv").symlink_to(installed())
+        self.configure(page)
+
+    def configure(self, page: Path) -> None:
+        """Have the configuration that a page shows, or another where it shows none."""
         whole = [block.text for block in blocks(page) if block.is_whole and not block.name]
         self.write("sipproxy.toml", whole[0] if whole else BASE)
         if page.name == "README.md":  # `make run` writes what there is none of
             self.write("sipproxy.toml", (ROOT / "sipproxy" / "demo.toml").read_text("utf-8"))
-        (self.place / "venv").symlink_to(installed())
 
     def here(self, text: str) -> str:
         """Return a text with places and ports of ours, on the loopback address alone."""
@@ -126,6 +131,7 @@ class Pages(TestCase):
             if block.chapter != chapter:
                 self.end()
                 chapter, self._cwd = block.chapter, self.place
+                self.configure(page)
             if block.language == "sh":
                 self.printed = "".join(map(self.type, block.commands))
                 self.assertNotIn("FAIL", self.printed)
@@ -260,13 +266,20 @@ class Pages(TestCase):
         self.assertEqual(answer.status, 200)
         bob.request()
 
+    def another_configuration(self) -> None:
+        """Serve, and have another configuration then."""
+        self.write("sipproxy.toml", BASE)
+        self.serve("twistd -n --pidfile= sipproxy")
+        self.write("sipproxy.toml", ANOTHER)
+
     # What cannot be typed, or is printed elsewhere
 
     def verify_unit(self) -> None:
         """The unit is one, and what it starts has these options."""
         text = (ROOT / "contrib" / "sipproxy.service").read_text("utf-8")
         unit = self.place / "sipproxy.service"
-        unit.write_text(text.replace("/opt/sipproxy/bin/twistd", shutil.which("true") or ""))
+        program = shutil.which("true") or ""
+        unit.write_text(re.sub(r"/opt/sipproxy/bin/\w+", program, text))
         if shutil.which("systemd-analyze"):
             self.shell(f"systemd-analyze verify {unit}")
         self.verify_options(re.findall(r"^ExecStart=\S+ (.*)$", text, re.M)[0])
@@ -312,6 +325,21 @@ class Pages(TestCase):
         told = str(caught.exception).replace(f"{self.place}/", "")
         self.assertEqual(f"sipproxy: {told}", self.here(line))
 
+    def verify_refusals(self, text: str) -> None:
+        """The lines with which a reload is refused are those that are printed."""
+        taken, durable = text.splitlines()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind((HOST, int(self.ports["5061"])))
+            listen = BASE[BASE.index("[[listen]]") :]
+            self.refusal(taken, ANOTHER + listen.replace("5060", "5061"))
+        self.refusal(durable, ANOTHER + "[store]\ndurable = true\n")
+
+    def refusal(self, line: str, text: str) -> None:
+        """A configuration cannot be taken."""
+        self.write("sipproxy.toml", text)
+        ran = self.shell("sipctl --config $PWD/sipproxy.toml reload || true")
+        self.assertEqual(ran.strip(), self.here(line))
+
     def verify_log(self, text: str) -> None:
         """A line of the log is made as it stands there; tests.transport.test_tls has it printed."""
         source = (ROOT / "sipproxy" / "transport" / "tls.py").read_text("utf-8")
@@ -321,6 +349,7 @@ class Pages(TestCase):
 
 STAGES: dict[str, Callable[[Pages], None]] = {
     "stat --format": Pages.alice,
+    "sipctl reload --dry-run": Pages.another_configuration,
     "sipctl explain": Pages.alice_and_bob,
 }
 ELSEWHERE = {
@@ -330,6 +359,7 @@ ELSEWHERE = {
 }
 PRINTED: dict[str, Callable[[Pages, str], None]] = {
     "sipproxy: sipproxy.toml:": Pages.verify_mistakes,
+    "sipctl: /etc/": Pages.verify_refusals,
     "not sent: TLS": Pages.verify_log,
 }
 

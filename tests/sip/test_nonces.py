@@ -143,3 +143,37 @@ class RotationTests(TableCase):
         self.assertTrue(nonces.use(b"n", 5, 11.0))
         self.assertTrue(nonces.use(b"n", 6, 22.0))
         self.assertFalse(nonces.use(b"n", 5, 23.0))
+
+
+class LastTests(TableCase):
+    """Another lifetime, while nonces are about."""
+
+    def setUp(self) -> None:
+        self.nonces = Nonces(KEY, LIFETIME)
+        self.nonce = self.nonces.make(REALM, NOW, SALT)
+
+    def judge(self, nonce: bytes, age: float) -> int:
+        return self.nonces.judge(nonce, REALM, NOW + age)
+
+    def test_longer(self) -> None:
+        """What was made before lives no longer: whose counts were used is forgotten."""
+        self.nonces.last(9000.0, NOW + 10)
+        later = self.nonces.make(REALM, NOW + 11, SALT)
+        self.assertEqual(self.judge(self.nonce, LIFETIME - 1), FRESH)
+        self.assertEqual(self.judge(self.nonce, LIFETIME + 1), STALE)
+        self.assertEqual(self.judge(later, 9000.0), FRESH)
+
+    def test_longer_and_longer(self) -> None:
+        self.nonces.last(1000.0, NOW + 10)
+        self.nonces.last(9000.0, NOW + 20)
+        self.assertEqual(self.judge(self.nonce, LIFETIME + 1), STALE)
+
+    def test_shorter(self) -> None:
+        self.nonces.last(60.0, NOW + 10)
+        self.assertEqual(self.judge(self.nonce, 59.0), FRESH)
+        self.assertEqual(self.judge(self.nonce, 61.0), STALE)
+
+    def test_the_same(self) -> None:
+        self.nonces.last(LIFETIME, NOW + 10)
+        self.nonces.last(9000.0, NOW - 10)
+        self.assertEqual(self.judge(self.nonce, LIFETIME + 1), FRESH)

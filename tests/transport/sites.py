@@ -46,7 +46,7 @@ class Site:
     """Listeners, a transaction layer, and a user that notes requests and answers them 200."""
 
     def __init__(self, *listens: Listen, contexts: Contexts | None = None, **limits: Any) -> None:
-        bound = bind_all(listens)
+        self.bound = bound = bind_all(listens)
         self.listens = [one.listen for one in bound]
         identity = Identity(["example.test"], [], self.listens)
         self.ticker = Ticker(reactor, Wheel(self._raised))

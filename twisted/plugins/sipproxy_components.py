@@ -52,7 +52,7 @@ class SubscribeFactory:
         """Build the handler."""
         from sipproxy.events.subscribe import Subscribe
 
-        return Subscribe(host.core, host.notifier)
+        return Subscribe(host.core, host.notifier, host.settings.events)
 
 
 @implementer(IPlugin, interfaces.IComponentFactory)
@@ -169,6 +169,7 @@ class ProxyFactory:
     name = "proxy"
     provides = interfaces.IForwarder
     options = NoOptions
+    is_stateless = True
 
     def build(self, options: NoOptions, host: Node) -> Any:
         """Build the forwarder."""
@@ -221,6 +222,7 @@ class RouterFactory:
 
     provides = interfaces.IRouter
     options = NoOptions
+    is_stateless = True
 
     def __init__(self, name: str, kind: str) -> None:
         self.name = name
