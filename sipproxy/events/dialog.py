@@ -259,7 +259,7 @@ def name_in(tag: bytes) -> int | None:
 
 def name_text(name: int) -> bytes:
     """Return the name of a subscription as others are told it."""
-    return b"%0*x" % (_NAME, name)
+    return b"%015x" % name  # `_NAME` digits
 
 
 def local_target(request: Request, nearest: bytes, flow: Flow, tag: bytes) -> bytes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sipproxy.sip.message import Response
 
 PENDING, ACTIVE, WAITING, TERMINATED = b"pending", b"active", b"waiting", b"terminated"
-REWRITTEN = 500  # NOTIFYs after which it is written again: the first, the 501st, and so on
+REWRITTEN = 500  # NOTIFYs after which it is written again
 
 
 class _Leaving:
@@ -276,7 +276,7 @@ class Telling:
         finally:
             if self._flight is _LEAVING:  # nothing was heard of it yet
                 self._flight = flight
-        if dialog.cseq % REWRITTEN == 1:
+        if dialog.cseq % REWRITTEN == 0:
             self.keep()
 
     def _state(self, now: float) -> bytes:
