@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from sipproxy.events.asked import Asked
 from sipproxy.events.dialog import Turn
 from sipproxy.events.subscription import Subscription
-from sipproxy.events.subscription_records import KIND, RESERVED, kept_record, restored
+from sipproxy.events.subscription_records import KIND, kept_record, restored
 from sipproxy.interfaces.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -23,34 +23,22 @@ SLICE, PAUSE = 50, 0.1  # subscriptions that are looked at after a restart, and 
 
 
 class Archive:
-    """What the store has of each subscription that the notifier has."""
+    """What the store has of each subscription that the notifier has: ``known``, by name."""
 
-    def __init__(self, store: IStore, flows: Flows) -> None:
+    def __init__(self, store: IStore, flows: Flows, known: Mapping[int, Subscription]) -> None:
         self._store = store
         self._flows = flows
         self._ledger = Ledger(store, KIND, self._current)
-        self._known: dict[bytes, Subscription] = {}
+        self._known = known
         self._log = Logger(namespace="sipproxy.events")
 
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def add(self, subscription: Subscription) -> None:
-        """Have it written from now on, when it is noted."""
-        self._known[subscription.id] = subscription
-
-    def remove(self, subscription: Subscription) -> None:
-        """It is over."""
-        if self._known.pop(subscription.id, None) is not None:
-            self._ledger.note(subscription.id)
-
     def withdraw(self, subscription: Subscription) -> None:
-        """It was written, and was not to be."""
+        """It is over, or was written and was not to be."""
         self._ledger.note(subscription.id)
 
     def note(self, subscription: Subscription) -> None:
         """It has changed by itself."""
-        if subscription.id in self._known:
+        if subscription.name in self._known:
             self._ledger.note(subscription.id)
 
     def begin(self, subscription: Subscription, done: Callable[[], Any]) -> Any:
@@ -68,24 +56,21 @@ class Archive:
         return self._ledger.change(subscription.id, record, done)
 
     def _current(self, key: bytes) -> Any:
-        subscription = self._known.get(key)
+        subscription = self._known.get(int(key, 16))
         return None if subscription is None else self._record(subscription)
 
     def _record(self, subscription: Subscription, *future: Any) -> Any:
-        dialog = subscription.dialog
-        if dialog is not None:  # written anew in time, though writing takes its time
-            subscription.reserved = dialog.cseq + RESERVED // 2
         return kept_record(subscription, self._store, self._flows, *future)
 
     # Stop and start
 
     def close(self) -> None:
         """Write what each watcher has been told: after the next start only news are."""
-        for key, subscription in self._known.items():
+        for subscription in self._known.values():
             told = subscription.acknowledged
             if told:
                 record = kept_record(subscription, self._store, self._flows, told=told)
-                self._store.put(KIND, key, record)
+                self._store.put(KIND, subscription.id, record)
 
     def recall(self, notifier: Notifier) -> list[Subscription]:
         """Return the subscriptions that the store has, the oldest first."""
@@ -93,10 +78,17 @@ class Archive:
         for key, value in self._store.load(KIND):
             try:
                 found.append(restored(value, notifier, self._store, self._flows))
+                self._rename(key, found[-1].id)
             except ValueError as error:
                 self._log.error("a subscription is lost: {error}", error=error)
                 self._store.remove(KIND, key)
         return sorted(found, key=lambda subscription: subscription.began_at)
+
+    def _rename(self, key: bytes, name: bytes) -> None:
+        """Keep it by the name that it has now: it had one that its tag does not say."""
+        if key != name:
+            self._store.remove(KIND, key)
+            self._ledger.note(name)
 
 
 class Recovery:
@@ -131,7 +123,7 @@ class Recovery:
         for _ in range(min(SLICE, len(self._left))):
             subscription = self._left.popleft()
             try:
-                if subscription.requests is None:
+                if subscription.rare.requests is None:
                     subscription.dismiss(b"deactivated")  # its watcher asks anew (§4.1.3)
                 else:
                     subscription.woken()

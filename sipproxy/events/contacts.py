@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
-from sipproxy.events.dialog import MARK
+from sipproxy.events.dialog import MARK, TAG
 from sipproxy.events.notifier import Notifier
 from sipproxy.sip.errors import SipError
 from sipproxy.sip.gruu import is_gruu
 from sipproxy.sip.message import Request
 from sipproxy.sip.names import METHODS
 
-TAG = 8  # random bytes
 _ALLOW = (b"Allow", b"OPTIONS, SUBSCRIBE")
-_own = re.compile(rb"%b[0-9a-f]{%d}" % (MARK, 2 * TAG)).fullmatch
+_own = re.compile(rb"%b[0-9a-f]{16,%d}" % (MARK, 2 * TAG)).fullmatch  # 16: of old
 
 
 def is_ours(request: Request) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from sipproxy.events.asked import named
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from sipproxy.transport.identity import Identity
 
 MARK = b"s-"  # begins the user part of our Contact
+TAG = 13  # random bytes of our tag, which is in hexadecimal digits
+_NAME = 15  # digits of it that name the subscription, and may be known to others; the rest are not
 _LONGEST = 2048  # bytes of a Contact
+_FIELDS = [b"From", b"To", b"Call-ID", b"Contact", b"Event"]  # those of our lines
 
 
 class Turn(NamedTuple):
@@ -36,16 +40,18 @@ class Dialog:
     """What both sides know of each other, as the UAS has it (§12.1.1).
 
     ``tag`` is ours. ``flow`` is how the subscriber came, where requests have to go that way; else
-    they go to ``target`` past ``routes``; ``lines`` are those that each has. ``way`` is how they
-    went last. ``is_proven``: a request of ours was answered there. ``is_outside``: the subscriber
-    came from a public address. Raises `SipError` 400 for a request that makes no dialog.
+    they go to ``target`` past ``routes``; the ``lines`` that each has are in three parts, of which
+    the first is much the same for all who watch one, and the last for all. ``way`` is how they
+    went last, where that had to be found. ``is_proven``: a request of ours was answered there.
+    ``is_outside``: the subscriber came from a public address. Raises `SipError` 400 for a request
+    that makes no dialog.
 
     There may be very many, so what the lines say is not kept a second time.
     """
 
     __slots__ = (
-        *("cseq", "flow", "is_lost", "is_outside", "is_proven", "lines", "remote_cseq"),
-        *("routes", "tag", "target", "way"),
+        *("closing", "cseq", "flow", "is_lost", "is_outside", "is_proven", "opening", "own"),
+        *("remote_cseq", "routes", "target", "way"),
     )
     holds = "dialogs"  # of the flow that it watches
 
@@ -55,16 +61,18 @@ class Dialog:
         contact = _contact(request)
         if contact is None:
             raise malformed("Contact")
-        self.tag = tag
         self.remote_cseq = request.cseq.number
         self.cseq = 0
         self.routes = tuple(_routes(request))
         nearest = parse_name_addr(self.routes[0]) if self.routes else contact
         our = local_target(request, nearest.raw_uri, flow, tag)
-        self.lines = b"From: %b;tag=%b\r\nTo: %b\r\nCall-ID: %b\r\nContact: %b\r\nEvent: %b\r\n" % (
-            *(request.value(b"to") or b"", tag, request.value(b"from") or b"", request.call_id),
-            *(our, named(event)),
+        before, _, after = our.partition(tag)
+        peer = request.value(b"from") or b""
+        self.opening = b"From: %b;tag=" % (request.value(b"to") or b"")
+        self.own = b"%b\r\nTo: %b\r\nCall-ID: %b\r\nContact: %b%b" % (
+            *(tag, peer, request.call_id, before, tag),
         )
+        self.closing = _shared(b"%b\r\nEvent: %b\r\n" % (after, named(event)))
         self.flow: Flow | None = None
         self.is_lost = False  # its flow has closed, and there is no other way
         self.is_outside = is_outside(flow.host)
@@ -179,6 +187,13 @@ class Dialog:
         self.is_lost = is_address and host != address
 
     @property
+    def name(self) -> int:
+        """What names the subscription, none of which shares a dialog."""
+        name = name_in(self.tag)
+        assert name is not None
+        return name
+
+    @property
     def next_hop(self) -> Uri:
         """The URI that our requests go to where they do not go by the flow (§12.2.1.1)."""
         return parse_name_addr(self.routes[0]).uri if self.routes else parse_uri(self.target)
@@ -186,18 +201,65 @@ class Dialog:
     @property
     def size(self) -> int:
         """How many bytes are kept."""
-        return len(self.lines) + len(self.target) + sum(map(len, self.routes))
+        lines = len(self.opening) + len(self.own) + len(self.closing)
+        return lines + len(self.target) + sum(map(len, self.routes))
 
     @property
     def contact(self) -> bytes:
         """Our Contact, the same in all requests and responses."""
-        return dict(self.fields)[b"Contact"]
+        return self.own.rpartition(b"Contact: ")[2] + self.closing.partition(b"\r\n")[0]
+
+    @property
+    def tag(self) -> bytes:
+        """Our tag."""
+        return self.own.partition(b"\r\n")[0]
+
+    @property
+    def lines(self) -> bytes:
+        """What each of our requests has, from From to Event."""
+        return self.opening + self.own + self.closing
+
+    def write(self, tag: bytes, lines: bytes) -> None:
+        """Take our tag and the lines of before a restart; raises ValueError for what is none."""
+        first, last = lines.index(tag), lines.rindex(tag) + len(tag)
+        self.opening, self.own = lines[:first], lines[first:last]
+        self.closing = _shared(lines[last:])
+        if self.tag != tag or [name for name, _ in self.fields] != _FIELDS:
+            raise ValueError("a dialog that is none")
+
+    def share(self, opening: bytes) -> bytes:
+        """Have what it begins with no second time, if it is that; return what there is to share."""
+        if self.opening == opening:
+            self.opening = opening
+        return opening or self.opening
 
     @property
     def fields(self) -> list[tuple[bytes, bytes]]:
         """The header fields of ``lines``."""
         pairs = (line.partition(b": ") for line in self.lines.split(b"\r\n")[:-1])
         return [(name, value) for name, _, value in pairs]
+
+
+@functools.lru_cache(256)
+def _shared(text: bytes) -> bytes:
+    """Return the same octets for the same text, where it is a usual one."""
+    return text
+
+
+def name_in(tag: bytes) -> int | None:
+    """Return what a tag of ours names the subscription of its dialog by; None where it is not ours.
+
+    A number of 60 bits takes half the room of octets.
+    """
+    try:
+        return int(tag[:_NAME], 16)
+    except ValueError:
+        return None
+
+
+def name_text(name: int) -> bytes:
+    """Return the name of a subscription as others are told it."""
+    return b"%015x" % name  # `_NAME` digits
 
 
 def local_target(request: Request, nearest: bytes, flow: Flow, tag: bytes) -> bytes:

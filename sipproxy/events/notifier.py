@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from sipproxy.events.archive import Archive, Recovery
 from sipproxy.events.content import Content
-from sipproxy.events.dialog import Dialog
+from sipproxy.events.dialog import name_in
 from sipproxy.events.packages import Packages
 from sipproxy.events.resources import Resource, States
 from sipproxy.events.settings import Events
@@ -61,13 +61,13 @@ class Notifier(Service):
         self.packages = packages
         self.post = post
         self.census = Census(settings)
-        self.archive = Archive(host.store, flows)
+        self._known: dict[int, Subscription] = {}  # by name
+        self.archive = Archive(host.store, flows, self._known)
         self._recovery = Recovery(host, [])
         self.published: Callable[[bytes, bytes], Sequence[Publication]] = _nothing_published
         self.judged: Callable[[Subscription], None] = lambda subscription: None
         self._soon = soon
         self._resources: dict[tuple[bytes, bytes], Resource] = {}
-        self._dialogs: dict[bytes, Subscription] = {}
         self._listeners: list[ISubscriptionListener] = []
         self.audiences: tuple[list[Any], ...] = (self._listeners,)
         self._changed: dict[Resource, None] = {}
@@ -77,7 +77,8 @@ class Notifier(Service):
 
     def __len__(self) -> int:
         """How many subscriptions have a dialog."""
-        return len(self._dialogs)
+        counts = self.census.population.items()
+        return sum(count for (_, status), count in counts if status != WAITING)
 
     @property
     def waiting(self) -> int:
@@ -142,7 +143,7 @@ class Notifier(Service):
         self.states.limit = settings.states
         gone: list[Any] = self.packages.become(packages)
         self._listeners[:] = [one for one in self._listeners if one not in gone]
-        for subscription in self._dialogs.values():
+        for subscription in self._known.values():
             if subscription.dialog is not None:
                 subscription.dialog.way = None
         for name, aor in self.resources():
@@ -271,10 +272,6 @@ class Notifier(Service):
             except Exception:
                 self.host.log.failure("a listener of {event!r}", event=event)
 
-    def hang_up(self, dialog: Dialog) -> None:
-        """A dialog is over."""
-        self._dialogs.pop(dialog.tag, None)
-
     def forget(self, subscription: Subscription) -> None:
         """A subscription is over."""
         key = subscription.package, subscription.resource
@@ -283,7 +280,9 @@ class Notifier(Service):
             return
         del resource.subscriptions[subscription]
         self.census.leave(subscription)
-        self.archive.remove(subscription)
+        if self._known.get(subscription.name) is subscription:
+            del self._known[subscription.name]
+        self.archive.withdraw(subscription)
         if not resource.subscriptions:
             del self._resources[key]
             self._changed.pop(resource, None)
@@ -293,7 +292,10 @@ class Notifier(Service):
 
     def find(self, tag: bytes | None) -> Subscription | None:
         """Return the subscription whose dialog has our tag, or None."""
-        return None if tag is None else self._dialogs.get(tag)
+        name = None if tag is None else name_in(tag)
+        found = None if name is None else self._known.get(name)
+        dialog = None if found is None else found.dialog
+        return found if dialog is not None and dialog.tag == tag else None
 
     def resource(self, package: IEventPackage, aor: bytes) -> Resource:
         """Return a resource, which is kept only while somebody watches it."""
@@ -320,11 +322,10 @@ class Notifier(Service):
         resource.package = self.packages.find(subscription.package) or resource.package
         subscription.join(resource)
         resource.subscriptions[subscription] = None
+        self._known[subscription.name] = subscription
         if subscription.dialog is not None:
-            self._dialogs[subscription.dialog.tag] = subscription
             subscription.dialog.open()
         self.census.enter(subscription)
-        self.archive.add(subscription)
 
     # Life
 
@@ -352,7 +353,7 @@ def _nothing_published(package: bytes, resource: bytes) -> Sequence[Publication]
 
 def _is_same(one: Subscription, other: Subscription) -> bool:
     """Tell whether two subscriptions of one watcher are to the same, and ask for the same."""
-    return (one.package, one.resource, one.likeness) == (
+    return (one.package, one.resource, one.rare.likeness) == (
         *(other.package, other.resource),
-        other.likeness,
+        other.rare.likeness,
     )

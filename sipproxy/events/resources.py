@@ -22,12 +22,13 @@ class Resource:
 
     __slots__ = (
         *("aor", "contents", "is_composed", "is_stale", "is_told_of", "is_told_again", "judged"),
-        *("package", "state", "subscriptions", "version"),
+        *("opening", "package", "state", "subscriptions", "version"),
     )
 
     def __init__(self, package: IEventPackage, aor: bytes) -> None:
         self.package = package
         self.aor = aor
+        self.opening = b""  # what the lines of most dialogs begin with
         self.subscriptions: dict[Subscription, None] = {}
         self.is_composed = False
         self.state: Any = None

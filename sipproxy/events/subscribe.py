@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipproxy.events.asked import Asked, read_event
-from sipproxy.events.contacts import TAG, is_ours, own_tag
-from sipproxy.events.dialog import Dialog
+from sipproxy.events.contacts import is_ours, own_tag
+from sipproxy.events.dialog import TAG, Dialog
 from sipproxy.events.notifier import Notifier
 from sipproxy.events.subscription import Subscription
 from sipproxy.events.watchers import watcher_of

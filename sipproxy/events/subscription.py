@@ -8,7 +8,8 @@ from zope.interface import implementer
 
 from sipproxy.events.content import Content
 from sipproxy.events.dialog import Dialog
-from sipproxy.events.telling import ACTIVE, NEVER, PENDING, TERMINATED, WAITING
+from sipproxy.events.rare import NEVER
+from sipproxy.events.telling import ACTIVE, PENDING, TERMINATED, WAITING
 from sipproxy.events.way import Watching
 from sipproxy.events.wishing import Wishing
 from sipproxy.interfaces.events import (
@@ -53,7 +54,8 @@ class Subscription(Wishing):
         Wishing.__init__(self, notifier, resource, dialog, verdict)
         self.watcher = watcher
         self.source = source
-        self.is_confirmed = bool(watcher.identity)
+        if not watcher.identity:
+            self.alter(is_confirmed=False)
         self.due = self.booked = 0
 
     @property
@@ -84,6 +86,8 @@ class Subscription(Wishing):
         if resource is not self._resource:
             self._resource = resource
             self._rendered_version = -1
+        if self.dialog is not None:
+            resource.opening = self.dialog.share(resource.opening)
 
     def begin(self) -> None:
         """It has been entered."""
@@ -106,7 +110,8 @@ class Subscription(Wishing):
             self.sleep(now)
         else:
             self._tell_all(now)
-        self._prepared = None
+        if self.rare.prepared is not None:
+            self.alter(prepared=None)
 
     def fetched(self) -> None:
         """Tell the state once: it was never entered, and nobody hears of it (RFC 3857 §4.7.2)."""
@@ -199,10 +204,11 @@ class Subscription(Wishing):
         self._notifier.moved(self, event)
 
     def _moved(self, status: bytes, event: bytes) -> None:
-        if status != ACTIVE and self._gives_up_at == NEVER:
-            self._gives_up_at = self._notifier.host.now() + self._notifier.settings.waiting
-        elif status == ACTIVE:
-            self._gives_up_at = NEVER
+        if status != ACTIVE and self.rare.gives_up_at == NEVER:
+            waiting = self._notifier.settings.waiting
+            self.alter(gives_up_at=self._notifier.host.now() + waiting)
+        elif status == ACTIVE and self.rare.gives_up_at != NEVER:
+            self.alter(gives_up_at=NEVER)
         self._notifier.census.restate(self, status)
         self.status, self.event = status, event
         self._notifier.moved(self, event)
@@ -255,7 +261,7 @@ class Subscription(Wishing):
         if self.status != WAITING:
             first = min(first, self.expires_at)
         if self.status != ACTIVE:
-            first = min(first, self._gives_up_at)
+            first = min(first, self.rare.gives_up_at)
         if self._flight is None and self.has_news:
             first = min(first, self._earliest())
         elif self._flight is None:
@@ -265,7 +271,7 @@ class Subscription(Wishing):
     def woken(self) -> None:
         """Something is due."""
         now = self._notifier.host.now()
-        if self.status != ACTIVE and now >= self._gives_up_at:
+        if self.status != ACTIVE and now >= self.rare.gives_up_at:
             self.give_up()
         elif self.status != WAITING and now >= self.expires_at:
             self.expire()

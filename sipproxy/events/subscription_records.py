@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sipproxy.events.asked import Asked
-from sipproxy.events.dialog import Dialog, Turn
+from sipproxy.events.dialog import Dialog, Turn, name_in
 from sipproxy.events.subscription import Subscription
-from sipproxy.events.telling import ACTIVE
+from sipproxy.events.telling import ACTIVE, REWRITTEN
 from sipproxy.events.wishing import Past
 from sipproxy.interfaces.events import CONFIRM, Verdict, Watcher
 from sipproxy.sip.errors import SipError
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from sipproxy.registrar.records import Flows
 
 KIND = "subscriptions"  # by id
-# So many NOTIFYs a subscription may be sent until it is written again; after a restart it goes on
-# beyond them: no CSeq, and no version of a document, is ever sent twice.
-RESERVED = 1000
+# So many NOTIFYs a record is good for, as writing takes its time; after a restart a subscription
+# goes on beyond them: no CSeq, and no version of a document, is ever sent twice.
+RESERVED = 2 * REWRITTEN
 _VERSION = 1
-_FIELDS = [b"From", b"To", b"Call-ID", b"Contact", b"Event"]  # of a dialog
 
 
 class _Watcher(msgspec.Struct, array_like=True, frozen=True):
@@ -150,20 +149,22 @@ def _subscription(kept: _Record, notifier: Notifier, store: IStore, flows: Flows
     try:
         for uri, fields, body in past.requests or ():
             request = Request.build(b"SUBSCRIBE", uri, fields, body)
-            subscription.terms = package.terms(request, kept.resource, subscription.terms)
+            terms = package.terms(request, kept.resource, subscription.terms)
+            subscription.alter(terms=terms)
     except SipError:
-        subscription.requests = None  # what it asks for is not understood any more
+        subscription.alter(requests=None)  # what it asks for is not understood any more
     return subscription
 
 
 def _dialog(kept: _Dialog, source: bytes, jump: int, flows: Flows) -> Dialog:
     """Return a dialog; all of it is read now, so that nothing fails later."""
     dialog = Dialog.__new__(Dialog)
-    for name in _Dialog.__struct_fields__:
+    for name in ("remote_cseq", "routes", "target", "is_proven"):
         setattr(dialog, name, getattr(kept, name))
     parse_uri(kept.target)
-    if [name for name, _ in dialog.fields] != _FIELDS:
-        raise ValueError("a dialog that is none")
+    if name_in(kept.tag) is None:
+        raise ValueError("a tag that is none of ours")
+    dialog.write(kept.tag, kept.lines)
     dialog.cseq = kept.cseq + jump
     dialog.way, dialog.is_lost, dialog.is_outside = None, False, is_outside(source)
     dialog.flow = flows.find_again(kept.flow) if kept.flow else None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sipproxy.events.conditions import WHOLE, Condition
+from sipproxy.events.conditions import WHOLE
 from sipproxy.events.content import EMPTY, Content
 from sipproxy.events.dialog import Dialog
 from sipproxy.events.outcomes import is_end, retry_after
-from sipproxy.events.rates import NONE, Pace, Rates, answered_rates, rate_params
+from sipproxy.events.rare import NEVER, USUAL, changed
+from sipproxy.events.rates import Rates, answered_rates, rate_params
 from sipproxy.events.way import Flight, Watching
 from sipproxy.interfaces.events import CONFIRM, Verdict
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sipproxy.sip.message import Response
 
 PENDING, ACTIVE, WAITING, TERMINATED = b"pending", b"active", b"waiting", b"terminated"
-NEVER = float("inf")
+REWRITTEN = 500  # NOTIFYs after which it is written again
 
 
 class _Leaving:
@@ -45,18 +46,16 @@ class Telling:
         None      no        another            what has changed is told; all, if `_was_refused`
         None      yes       any                all is told, whether it has changed or not
 
-    It is owed where a body was withheld, a refusal said Retry-After (not before ``_retry_at``),
+    It is owed where a body was withheld, a refusal said Retry-After (not before ``_not_before``),
     what is asked for has changed, or a restart has forgotten what was told. ``_was_refused``: the
     watcher does not know what was told last. ``memory`` is the package's: what it has told this
-    watcher; put back where what was rendered is not sent. ``_prepared`` is such a rendering of all,
-    kept from `knows` to the NOTIFY that follows the same SUBSCRIBE.
+    watcher; put back where what was rendered is not sent. ``rare`` is what most have not.
     """
 
     __slots__ = (
-        *("_condition", "_flight", "_is_owed", "_judged_version", "_notifier", "_pace"),
-        *("_prepared", "_rendered_version", "_resource", "_retry_at", "_told_at", "_told_tag"),
-        *("_was_refused", "dialog", "expires_at", "memory", "reserved", "sent", "status"),
-        "verdict",
+        *("_flight", "_is_owed", "_judged_version", "_not_before", "_notifier"),
+        *("_rendered_version", "_resource", "_told_tag", "_was_refused", "dialog", "expires_at"),
+        *("memory", "rare", "sent", "status", "verdict"),
     )
 
     def __init__(
@@ -65,7 +64,6 @@ class Telling:
         self._notifier = notifier
         self._resource = resource
         self.dialog = dialog  # None: it waits, or is over
-        self.reserved = 0  # beyond this CSeq it has to be written again
         self.verdict = verdict
         self.status = PENDING if verdict.handling == CONFIRM else ACTIVE
         self.expires_at = notifier.host.now()
@@ -74,13 +72,11 @@ class Telling:
         self._is_owed = False  # it is to be told, whether it has changed or not
         self._flight: Flight | None = None
         self.memory: Any = None
-        self._prepared: Content | None = None  # rendered before it was known that it is to be told
         self._told_tag = b""  # the entity-tag that was told last
-        self._told_at = self._retry_at = -NEVER
+        self._not_before = -NEVER  # when the next change may be told
         self._was_refused = False  # a NOTIFY was refused
         self.sent = 0  # bodies
-        self._condition: Condition | None = None
-        self._pace: Pace | None = None
+        self.rare = USUAL
 
     @property
     def is_unanswered(self) -> bool:
@@ -93,11 +89,6 @@ class Telling:
         return self._was_refused
 
     @property
-    def is_conditional(self) -> bool:
-        """Whether its watcher has said that it knows something, and is not told that."""
-        return self._condition is not None and self._condition.is_set
-
-    @property
     def tells_at(self) -> float | None:
         """When what has changed may be told; None where there is nothing to tell."""
         return self._earliest() if self.has_news and self.dialog is not None else None
@@ -107,11 +98,6 @@ class Telling:
         """The entity-tag that the watcher is known to have, empty where that is not known."""
         is_unknown = self._flight is not None or self._was_refused or self._is_owed
         return b"" if is_unknown or self.dialog is None else self._told_tag
-
-    @property
-    def wanted_rates(self) -> Rates:
-        """The rates that the watcher wants."""
-        return NONE if self._pace is None else self._pace.wanted
 
     def recover(self, told: bytes) -> None:
         """Have it told after a restart what it does not know, once it is woken."""
@@ -148,6 +134,10 @@ class Telling:
         """The watcher has shown that it is there."""
         raise NotImplementedError
 
+    def agree(self, rates: Rates) -> None:
+        """Take the rates that a SUBSCRIBE, or the answer to a NOTIFY, asks for (RFC 6446)."""
+        raise NotImplementedError
+
     def keep(self) -> None:
         """Have the store know how it is now."""
         raise NotImplementedError
@@ -167,32 +157,24 @@ class Telling:
         is_new = self.status == ACTIVE and self._rendered_version != self._resource.version
         return self._is_owed or is_new or self._is_due()
 
-    # What the watcher wishes
-
-    def agree(self, rates: Rates) -> None:
-        """Take the rates that a SUBSCRIBE, or the answer to a NOTIFY, asks for (RFC 6446)."""
-        if self._pace is None:
-            if rates == NONE:
-                return
-            most = self._notifier.settings.highest_min_rate
-            self._pace = Pace(self._resource.package.notify_interval, most)
-            self._pace.sent_at = self._told_at
-        self._pace.agree(rates, self._notifier.host.now(), self.expires_at)
-        if rates == NONE:
-            self._pace = None
+    def alter(self, **values: Any) -> None:
+        """Have other values in ``rare``."""
+        self.rare = changed(self.rare, **values)
 
     def knows(self) -> bool:
         """Tell whether, by its condition, nothing is to follow a SUBSCRIBE in the dialog.
 
         RFC 5839 §6.3: its answer is 204 then. What a verdict yet to come says is told in any case.
         """
-        if self._condition is None or self.is_unsure:
+        condition = self.rare.condition
+        if condition is None or self.is_unsure:
             return False
         tag, before = self._told_tag, self.memory
         if self.has_news or self._was_refused:
-            self._prepared = self._rendered(is_full=True) or EMPTY
-            tag = self._prepared.tag
-        if not self._condition.holds(tag):
+            prepared = self._rendered(is_full=True) or EMPTY
+            self.alter(prepared=prepared)
+            tag = prepared.tag
+        if not condition.holds(tag):
             return False
         self._told_tag, self.memory = tag, before
         return True
@@ -218,7 +200,7 @@ class Telling:
         content = (self._rendered(is_full=True) or EMPTY) if is_asked else self._news()
         if content is None or not self._tell(content, now):
             self.memory = before  # the watcher has not seen what was rendered
-        if self._pace is not None:
+        if self.rare.pace is not None:
             self.sleep(now)
 
     def _news(self) -> Content | None:
@@ -236,14 +218,14 @@ class Telling:
 
     def _tell(self, content: Content, now: float) -> bool:
         """Tell a change, unless the watcher has said that it knows (RFC 5839 §6.3); say which."""
-        condition = self._condition
+        condition, pace = self.rare.condition, self.rare.pace
         if condition is None or condition.after_change(content.tag, self._was_refused) == WHOLE:
             self._notify(content, now)
             return True
         if self._was_refused:
             self._notify(Content(None, content.tag), now)
-        elif self._pace is not None:
-            self._pace.sent(now)
+        elif pace is not None:
+            pace.sent(now)
         self._told_tag = content.tag
         return False
 
@@ -251,7 +233,6 @@ class Telling:
         """Tell the whole state now, whatever was under way."""
         self._abandon()
         self._is_owed = False
-        self._retry_at = -NEVER
         try:
             self._notify(self._whole(), now)
         finally:
@@ -271,7 +252,6 @@ class Telling:
         self._abandon()
         self._is_owed = False
         dialog.close()
-        self._notifier.hang_up(dialog)
 
     def _abandon(self) -> None:
         flight, self._flight = self._flight, None
@@ -286,23 +266,25 @@ class Telling:
             content, self._is_owed = EMPTY, True  # it follows the answer
         self.sent += content.body is not None
         self._told_tag = content.tag
-        self._told_at = -NEVER if is_withheld else now
-        if self._pace is not None:
-            self._pace.sent(now)
+        interval, pace = self._resource.package.notify_interval, self.rare.pace
+        self._not_before = -NEVER if is_withheld or not interval else now + interval
+        if pace is not None:
+            pace.sent(now)
         self._flight, flight = _LEAVING, None
         try:
             flight = self._notifier.post.send(dialog, self._state(now), content, self)
         finally:
             if self._flight is _LEAVING:  # nothing was heard of it yet
                 self._flight = flight
-        if dialog.cseq > self.reserved:
+        if dialog.cseq % REWRITTEN == 0:
             self.keep()
 
     def _state(self, now: float) -> bytes:
         """Return Subscription-State with the time that is left (§4.2.2)."""
         left = int(self.expires_at - now + 0.05)  # it lasts to the end of a tick
         state = b"%b;expires=%d" % (self.status, left)
-        return state if self._pace is None else state + rate_params(self._pace.rates)
+        pace = self.rare.pace
+        return state if pace is None else state + rate_params(pace.rates)
 
     def _rendered(self, is_full: bool) -> Content | None:
         """Return what the watcher is told; nothing while it has no permission."""
@@ -311,29 +293,31 @@ class Telling:
 
     def _whole(self) -> Content:
         """Return all there is to tell; no body where the watcher has it (RFC 5839 §6.2)."""
-        (content, self._prepared), before = (self._prepared, None), self.memory
-        content = content or self._rendered(is_full=True) or EMPTY
-        if self._condition is not None and self._condition.holds(content.tag):
+        before, condition, content = self.memory, self.rare.condition, self.rare.prepared
+        if content is None:
+            content = self._rendered(is_full=True) or EMPTY
+        else:
+            self.alter(prepared=None)
+        if condition is not None and condition.holds(content.tag):
             self.memory = before
             return Content(None, content.tag)
         return content
 
     def _earliest(self) -> float:
         """Return when a change may be told."""
-        if self._pace is not None:
-            return max(self._pace.earliest, self._retry_at)
-        interval: float = self._resource.package.notify_interval
-        return max(self._told_at + interval, self._retry_at)
+        pace = self.rare.pace
+        return self._not_before if pace is None else max(pace.earliest, self._not_before)
 
     def _latest(self) -> float:
         """Return when something is to be told though nothing has changed (RFC 6446 §6.2)."""
-        if self._pace is None or self.status != ACTIVE:
+        pace = self.rare.pace
+        if pace is None or self.status != ACTIVE:
             return NEVER
-        latest = self._pace.latest
+        latest = pace.latest
         return NEVER if latest is None else latest
 
     def _is_due(self) -> bool:
-        return self._pace is not None and self._latest() <= self._notifier.host.now()
+        return self.rare.pace is not None and self._latest() <= self._notifier.host.now()
 
     # ClientUser
 
@@ -353,7 +337,7 @@ class Telling:
             self._refused(response)
         if self.has_news:
             self.flush()
-        elif self._pace is not None:
+        elif self.rare.pace is not None:
             self.sleep(self._notifier.host.now())
 
     def timed_out(self, flight: Any) -> None:
@@ -379,9 +363,10 @@ class Telling:
         dialog = self.dialog
         if b"contact" in names and dialog is not None and dialog.retarget(response):
             self.keep()
-        if b"event" in names and self._pace is not None:
+        pace = self.rare.pace
+        if b"event" in names and pace is not None:
             package = self._resource.package.name
-            rates = answered_rates(response, package, self._pace.wanted)
+            rates = answered_rates(response, package, pace.wanted)
             if rates is not None:
                 self.agree(rates)
 
@@ -391,6 +376,6 @@ class Telling:
         seconds = retry_after(response)
         if seconds:
             self._is_owed = True
-            self._retry_at = self._notifier.host.now() + seconds
+            self._not_before = max(self._not_before, self._notifier.host.now() + seconds)
         if self.dialog is not None:
             self.dialog.way = None

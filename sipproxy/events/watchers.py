@@ -136,7 +136,7 @@ class Census:
     def confirm(self, subscription: Subscription) -> None:
         """It is as good as proven that it is there."""
         if not subscription.is_confirmed:
-            subscription.is_confirmed = True
+            subscription.alter(is_confirmed=True)
             _less(self._unproven, subscription.source)
 
     def farewell(self, subscription: Subscription) -> Farewell:

@@ -44,21 +44,19 @@ class Watching(Protocol):
 
 
 class Way:
-    """A flow, the Request-URI of what goes by it, and the lines that this adds to the dialog's.
+    """A way that was found: a flow, the Request-URI of what goes by it, and the lines that it adds.
 
-    ``is_kept``: the subscriber came by it. Else it was found: by the ``bindings`` of ``aor``, and
-    is good as long as they are, or by a hop, and is asked for again after ``until``.
+    Those come before the dialog's. It was found by the ``bindings`` of ``aor``, and is good as long
+    as they are, or by a hop, and is asked for again after ``until``. A dialog whose subscriber came
+    by the flow that its requests go by needs none.
     """
 
-    __slots__ = ("aor", "bindings", "flow", "is_kept", "lines", "until", "uri", "via")
+    __slots__ = ("aor", "bindings", "flow", "lines", "until", "uri")
 
-    def __init__(self, flow: Flow, uri: bytes, lines: bytes, is_kept: bool) -> None:
-        our = flow.sent_by
+    def __init__(self, flow: Flow, uri: bytes, lines: bytes) -> None:
         self.flow = flow
         self.uri = uri
-        self.via = _via(flow.via_transport, our.host, our.port)
         self.lines = lines
-        self.is_kept = is_kept
         self.aor = b""
         self.bindings: Sequence[Any] = ()
         self.until = 0.0
@@ -89,20 +87,23 @@ class Post:
         dialog.cseq += 1
         self.sent += 1
         way = dialog.way
-        if way is None or not self._is_good(way):
-            way = dialog.way = self._kept(dialog)
-        if way is not None:
+        if way is not None and not self._is_good(way):
+            way = dialog.way = None
+        flow = dialog.flow if way is None else way.flow
+        if flow is not None and not flow.is_open:
+            # It has not heard where it was not opened, or relies on no end: a listener's for UDP.
+            dialog.flow_closed()
+        elif flow is not None:
+            our = flow.sent_by
+            via = _via(flow.via_transport, our.host, our.port)
             branch = b"z9hG4bK" + self._core.random(8).hex().encode()
             line = b"CSeq: %d NOTIFY\r\nSubscription-State: %b\r\n" % (dialog.cseq, state)
-            head = b"NOTIFY ", way.uri, way.via, branch, way.lines, dialog.lines, line
-            data = b"".join((*head, content.octets))
-            if (
-                way.flow.reliable
-                or len(data) <= self._largest
-                or (way.is_kept and dialog.is_proven)
-            ):
-                layer = self._core.layer
-                return layer.send_octets(b"NOTIFY", data, branch, way.flow, user)
+            uri, more = (dialog.target, self._hops) if way is None else (way.uri, way.lines)
+            head = b"NOTIFY ", uri, via, branch, more, dialog.opening, dialog.own, dialog.closing
+            data = b"".join((*head, line, content.octets))
+            is_kept = way is None and dialog.is_proven
+            if flow.reliable or is_kept or len(data) <= self._largest:
+                return self._core.layer.send_octets(b"NOTIFY", data, branch, flow, user)
         return self._send_elsewhere(dialog, state, content, user)
 
     def withholds(self, dialog: Dialog, content: Content) -> bool:
@@ -139,25 +140,9 @@ class Post:
     def _is_good(self, way: Way) -> bool:
         if not way.flow.is_open:
             return False
-        if way.is_kept:
-            return True
         if way.aor:
             return self._core.location.bindings(way.aor) == way.bindings
         return self._now() < way.until
-
-    def _kept(self, dialog: Dialog) -> Way | None:
-        """Return the way that the subscriber came, if it is to go that way.
-
-        The dialog has not heard yet that it is gone where it was not opened, or relies on no end:
-        that of a listener for UDP.
-        """
-        flow = dialog.flow
-        if flow is None:
-            return None
-        if not flow.is_open:
-            dialog.flow_closed()
-            return None
-        return Way(flow, dialog.target, self._hops, is_kept=True)
 
     def _send_elsewhere(
         self, dialog: Dialog, state: bytes, content: Content, user: Watching
@@ -187,7 +172,7 @@ class Post:
     def learn(self, dialog: Dialog, copy: Request, flow: Flow) -> None:
         """Note the way of a request that was answered."""
         routes = [b"Route: %b\r\n" % value for value in copy.values(b"route")]
-        way = Way(flow, copy.raw_uri, self._hops + b"".join(routes), is_kept=False)
+        way = Way(flow, copy.raw_uri, self._hops + b"".join(routes))
         target = parse_uri(dialog.target)
         if self._core.identity.domain_of(target) is None:
             way.until = self._now() + _LIFETIME

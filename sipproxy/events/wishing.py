@@ -9,9 +9,10 @@ import msgspec
 
 from sipproxy.events.asked import Asked
 from sipproxy.events.conditions import ANY, Condition
-from sipproxy.events.dialog import Dialog
-from sipproxy.events.rates import Rates
-from sipproxy.events.telling import ACTIVE, NEVER, Telling
+from sipproxy.events.dialog import Dialog, name_text
+from sipproxy.events.rare import NEVER, KeptRequest
+from sipproxy.events.rates import NONE, Pace, Rates
+from sipproxy.events.telling import ACTIVE, Telling
 from sipproxy.interfaces.events import Verdict
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from sipproxy.events.resources import Resource
 
 _MOST_REQUESTS, _MOST_BYTES = 10, 32768  # that are kept of one dialog, for the terms in them
-
-# A SUBSCRIBE with a body: its Request-URI, the fields that say something of it, and the body.
-_Request = tuple[bytes, tuple[tuple[bytes, bytes], ...], bytes]
 
 
 class Past(msgspec.Struct, array_like=True, frozen=True):
@@ -41,7 +39,7 @@ class Past(msgspec.Struct, array_like=True, frozen=True):
     sent: int
     accepted: tuple[bytes, ...]
     likeness: bytes | None
-    requests: tuple[_Request, ...] | None
+    requests: tuple[KeptRequest, ...] | None
     condition: bytes | None
     rates: tuple[float | None, float | None, float | None]
     is_confirmed: bool
@@ -50,50 +48,96 @@ class Past(msgspec.Struct, array_like=True, frozen=True):
 class Wishing(Telling):
     """The part of a subscription that its watcher has a say in.
 
-    ``source`` is the address that it came from, ``event`` why it has the status that it has.
+    ``source`` is the address that it came from, ``event`` why it has the status that it has. What
+    it is called (``name``) comes of the tag of its dialog, and stays when that is over.
     """
 
-    __slots__ = (
-        *("_gives_up_at", "accepted", "began_at", "event", "id", "is_confirmed", "likeness"),
-        *("media_type", "requests", "source", "terms"),
-    )
+    __slots__ = (*("accepted", "began_at", "event", "name", "source"),)
 
     def __init__(
         self, notifier: Notifier, resource: Resource, dialog: Dialog | None, verdict: Verdict
     ) -> None:
         Telling.__init__(self, notifier, resource, dialog, verdict)
-        self.id = notifier.host.random(8).hex().encode()
+        self.name = -1 if dialog is None else dialog.name
         self.source = b""
         self.event = b"subscribe"
         self.began_at = self.expires_at
         self.accepted: tuple[bytes, ...] = ()
-        self.media_type = b""
-        self.terms: Any = None
-        self.requests: tuple[_Request, ...] | None = ()
-        self.likeness: bytes | None = None
-        self.is_confirmed = False
-        self._gives_up_at = NEVER
+
+    @property
+    def id(self) -> bytes:
+        """What others may know it by."""
+        return name_text(self.name)
+
+    @property
+    def media_type(self) -> bytes:
+        """What its bodies are to be."""
+        return self.accepted[0]
+
+    @property
+    def terms(self) -> Any:
+        """What the package made of the latest SUBSCRIBE with a body."""
+        return self.rare.terms
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether its watcher is known to be there."""
+        return self.rare.is_confirmed
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether its watcher has said that it knows something, and is not told that."""
+        condition = self.rare.condition
+        return condition is not None and condition.is_set
+
+    @property
+    def wanted_rates(self) -> Rates:
+        """The rates that the watcher wants."""
+        pace = self.rare.pace
+        return NONE if pace is None else pace.wanted
+
+    def agree(self, rates: Rates) -> None:
+        """Take the rates that a SUBSCRIBE, or the answer to a NOTIFY, asks for (RFC 6446)."""
+        pace = self.rare.pace
+        if rates == NONE:
+            if pace is not None:
+                self.alter(pace=None)
+            return
+        now = self._notifier.host.now()
+        if pace is None:
+            pace = self._new_pace(now)
+            self.alter(pace=pace)
+        pace.agree(rates, now, self.expires_at)
+
+    def _new_pace(self, now: float) -> Pace:
+        """Return one that knows when anything was told last; where that is unknown, it is now."""
+        interval = self._resource.package.notify_interval
+        pace = Pace(interval, self._notifier.settings.highest_min_rate)
+        is_unknown = self._not_before == -NEVER and self._told_tag
+        pace.sent_at = now if is_unknown else self._not_before - interval
+        return pace
 
     def ask(self, asked: Asked) -> None:
         """Take what a SUBSCRIBE says; a filter stays until another comes (RFC 4660 §4.3)."""
-        known = self.media_type, self.terms
+        known, rare = self.accepted, self.rare
         self.expires_at = self._notifier.host.now() + asked.seconds
         self.accepted = asked.accepted
-        self.media_type = asked.accepted[0]
-        self._condition = asked.condition
+        if asked.condition is not rare.condition:
+            self.alter(condition=asked.condition)
         self.agree(asked.rates)
         if asked.has_body:
-            self.terms = asked.terms
-            self.requests = self._requests(asked)
-        if (self.media_type, self.terms) != known:
+            requests = self._requests(asked)
+            self.alter(terms=asked.terms, requests=requests, likeness=asked.likeness)
+        elif not known and asked.likeness:
+            self.alter(likeness=asked.likeness)
+        if known[:1] != self.accepted[:1] or self.terms != rare.terms:
             self._is_owed = True  # what it would be told is another thing
-        if asked.has_body or self.likeness is None:
-            self.likeness = asked.likeness
 
-    def _requests(self, asked: Asked) -> tuple[_Request, ...] | None:
-        if self.requests is None or not asked.has_body:
-            return self.requests
-        found = (*self.requests, asked.request)
+    def _requests(self, asked: Asked) -> tuple[KeptRequest, ...] | None:
+        known = self.rare.requests
+        if known is None or not asked.has_body:
+            return known
+        found = (*known, asked.request)
         if len(found) > _MOST_REQUESTS or sum(len(body) for _, _, body in found) > _MOST_BYTES:
             return None
         return found
@@ -104,8 +148,9 @@ class Wishing(Telling):
 
     def past(self, date: Callable[[float], float], asked: Asked | None = None) -> Past:
         """Return what this has come to, or will have when it follows a SUBSCRIBE."""
-        condition, rates, accepted = self._condition, self.wanted_rates, self.accepted
-        expires_at, likeness, requests = self.expires_at, self.likeness, self.requests
+        rare, accepted, expires_at = self.rare, self.accepted, self.expires_at
+        condition, rates = rare.condition, self.wanted_rates
+        likeness, requests = rare.likeness, rare.requests
         if asked is not None:
             condition, rates, accepted = asked.condition, asked.rates, asked.accepted
             expires_at = self._notifier.host.now() + asked.seconds
@@ -118,7 +163,7 @@ class Wishing(Telling):
             self.event,
             date(self.began_at),
             date(expires_at),
-            date(self._gives_up_at),
+            date(rare.gives_up_at),
             self.sent,
             accepted,
             likeness,
@@ -134,16 +179,21 @@ class Wishing(Telling):
         ``jump`` is how many bodies may have been sent since it was written. Whoever cannot be
         reached is told nothing until it asks again, or there are news.
         """
-        self.id, self.status, self.event = past.id, past.status, past.event
+        if self.dialog is None:
+            self.name = int(past.id, 16)
+        self.status, self.event = past.status, past.event
         self.began_at, self.expires_at = moment(past.began_at), moment(past.expires_at)
         self.sent = past.sent + jump
-        self.likeness, self.requests = past.likeness, past.requests
-        self.accepted, self.media_type = past.accepted, past.accepted[0]
-        self.is_confirmed = past.is_confirmed
+        self.accepted = past.accepted
+        self.alter(
+            likeness=past.likeness or b"",
+            requests=past.requests,
+            is_confirmed=past.is_confirmed,
+        )
         if self.status != ACTIVE:
             latest = self._notifier.host.now() + self._notifier.settings.waiting
-            self._gives_up_at = min(moment(past.gives_up_at), latest)
+            self.alter(gives_up_at=min(moment(past.gives_up_at), latest))
         if past.condition is not None and (told or past.condition == ANY):
-            self._condition = Condition(past.condition)
+            self.alter(condition=Condition(past.condition))
         self.agree(Rates(*past.rates))
         self.recover(told)

@@ -27,7 +27,7 @@ class Watcher:
     ``is_private`` has an identity for rules, which nobody else may be told (RFC 3323, RFC 3325).
     """
 
-    __slots__ = ("also", "aor", "display", "identity", "is_private")
+    __slots__ = ("_aor", "_rest", "display", "identity")
 
     def __init__(
         self,
@@ -37,11 +37,29 @@ class Watcher:
         also: tuple[bytes, ...] = (),
         is_private: bool = False,
     ) -> None:
-        self.is_private = is_private
-        self.aor = aor
+        # There may be very many: most have an identity that says the address-of-record.
+        self._aor = None if identity[4:] == aor else aor
+        self._rest = (also, is_private) if also or is_private else _PLAIN
         self.identity = identity
         self.display = display
-        self.also = also
+
+    @property
+    def aor(self) -> bytes:
+        """The canonical address-of-record in From."""
+        return self.identity[4:] if self._aor is None else self._aor
+
+    @property
+    def also(self) -> tuple[bytes, ...]:
+        """Further URIs of the same sender."""
+        return self._rest[0]
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody else may be told the identity."""
+        return self._rest[1]
+
+
+_PLAIN: tuple[tuple[bytes, ...], bool] = ((), False)
 
 
 class Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from zope.interface import alsoProvides
@@ -251,7 +252,11 @@ class SlotTest(TableCase):
     @rfc(3261, "12", "a dialog is all that a restart must not forget")
     def test_dialog(self) -> None:
         forgotten = {"way", "is_lost", "is_outside"}  # found again, or found out
-        self.assertEqual(set(Dialog.__slots__) - forgotten, set(_Dialog.__struct_fields__))
+        parts, whole = {"opening", "own", "closing"}, {"tag", "lines"}
+        self.assertEqual(
+            set(Dialog.__slots__) - forgotten - parts, set(_Dialog.__struct_fields__) - whole
+        )
 
     def test_watcher(self) -> None:
-        self.assertEqual(set(Watcher.__slots__), set(_Watcher.__struct_fields__))
+        facts = inspect.signature(Watcher).parameters
+        self.assertEqual(list(facts), list(_Watcher.__struct_fields__))

@@ -41,7 +41,7 @@ class SubscribeCase(TableCase):
     def held(self) -> int:
         """Return how much is kept of subscriptions, by tables, counters and timers."""
         notifier, node = self.notifier, self.server.node
-        tables = (notifier._dialogs, notifier._resources, notifier._passes, notifier._changed)
+        tables = (notifier._known, notifier._resources, notifier._passes, notifier._changed)
         flows = sum(flow.watchers for flow in node.network.peers.values())  # type: ignore[attr-defined]
         return (
             sum(map(len, tables))

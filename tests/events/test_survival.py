@@ -194,7 +194,7 @@ class SequenceTest(SurvivalCase):
             self.tell(b"%d" % number)
             self.alice.take()
         self.assertEqual(len(written), 2)
-        (last,) = (one.dialog.cseq for one in self.notifier._dialogs.values())
+        (last,) = (one.dialog.cseq for one in self.notifier._known.values())
         self.server.clock.advance(0.05)
         self.restart()
         self.server.advance(0.4)
@@ -239,6 +239,29 @@ class SequenceTest(SurvivalCase):
             (after.id, after.status, after.event), (before.id, b"active", b"subscribe")
         )
         self.assertAlmostEqual(after.began_at, before.began_at, 3)
+
+    def test_a_record_whose_name_is_not_in_its_tag(self) -> None:
+        """It was written before names were: it has another one from now on, and the same dialog."""
+        self.subscribe()
+        (key,), (good,) = dict(self.server.node.store.load(KIND)), self.kept()
+        tag, old = b"0123456789abcdef", b"fedcba9876543210"
+        lines = good[5][1].replace(good[5][0], tag)
+        past = [old, *good[6][1:]]
+        store = self.server.node.store
+        store.remove(KIND, key)
+        store.put(KIND, old, [*good[:5], [tag, lines, *good[5][2:]], past, *good[7:]])
+        self.server.clock.advance(0.1)
+        before = self.alice.tag
+        self.alice.tag = tag.decode()
+        self.alice.contact = self.alice.contact.replace(before, self.alice.tag)
+        self.restart()
+        self.assertEqual(self.alice.ask().status, 200)
+        self.server.clock.advance(0.1)
+        self.assertEqual(list(dict(self.server.node.store.load(KIND))), [tag[:15]])
+        self.alice.take()
+        self.assertEqual(self.alice.ask(0).status, 200)
+        self.server.clock.advance(0.1)
+        self.assertEqual(self.kept(), [])
 
 
 class DialogTest(SurvivalCase):
