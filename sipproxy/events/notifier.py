@@ -152,6 +152,8 @@ class Notifier(Service):
                 self.end(name, aor, b"deactivated")
             else:
                 resource.package = package
+                for subscription in resource.subscriptions:
+                    subscription.hasten()
 
     def refresh(self) -> None:
         """Ask again what every watcher may have and is shown; who knows it is told nothing."""

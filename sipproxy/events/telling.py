@@ -308,6 +308,12 @@ class Telling:
         pace = self.rare.pace
         return self._not_before if pace is None else max(pace.earliest, self._not_before)
 
+    def hasten(self) -> None:
+        """Have another interval of the package hold at once; who was refused waits as asked."""
+        if not self._was_refused:
+            interval: float = self._resource.package.notify_interval
+            self._not_before = min(self._not_before, self._notifier.host.now() + interval)
+
     def _latest(self) -> float:
         """Return when something is to be told though nothing has changed (RFC 6446 §6.2)."""
         pace = self.rare.pace
