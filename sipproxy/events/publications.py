@@ -27,10 +27,13 @@ _TAG_LENGTH = 16  # random octets: no two tags are ever the same, and nobody gue
 class _Record:
     """The publications of one resource for one package; wakes when the first of them expires.
 
-    None of them ends before ``lasts_until``.
+    None of them ends before ``lasts_until``; ``connections`` are the flows that are watched.
     """
 
-    __slots__ = ("booked", "due", "lasts_until", "package", "publications", "resource", "table")
+    __slots__ = (
+        *("booked", "connections", "due", "lasts_until", "package", "publications", "resource"),
+        "table",
+    )
     holds = "publications"  # of the flow that it watches
 
     def __init__(self, table: PublicationTable, package: bytes, resource: bytes) -> None:
@@ -39,6 +42,7 @@ class _Record:
         self.resource = resource
         self.publications: tuple[Publication, ...] = ()
         self.lasts_until = 0.0
+        self.connections: Set[Flow] = _NONE
         self.due = self.booked = 0
 
     def woken(self) -> None:
@@ -222,8 +226,8 @@ class PublicationTable(Service):
             if not kept:
                 return
             record = self._records[key] = _Record(self, package, resource)
-        before, after = _connections(record.publications), _connections(kept)
-        record.publications = tuple(kept)
+        before, after = record.connections, _connections(kept)
+        record.publications, record.connections = tuple(kept), after
         if before or after:
             for flow in before - after:
                 flow.unwatch(record.flow_closed)

@@ -143,11 +143,9 @@ class EventStateCompositor:
         if b"sip-if-match" not in request.names:
             return None
         tag = request.value(b"sip-if-match") or b""
-        if not is_token(tag):
-            raise malformed("SIP-If-Match")
         known = self._table.find(package, resource, tag)
         if known is None:
-            raise SipError(412)
+            raise SipError(412) if is_token(tag) else malformed("SIP-If-Match")
         return known
 
     def _interval(self, request: Request) -> int:

@@ -55,24 +55,24 @@ def read_xml(data: bytes) -> etree._Element:
 def _refuse_strange(data: bytes) -> None:
     if not data:
         raise SipError(400, "Malformed XML: it is empty")
-    if b"!" in data and (b"<!DOCTYPE" in data or b"<!ENTITY" in data):
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise SipError(400, "Malformed XML: it has to be UTF-8") from None
+    if "!" in text and ("<!DOCTYPE" in text or "<!ENTITY" in text):
         raise SipError(400, "Malformed XML: a document type is not allowed")
     declared = None if data.startswith(_USUAL) else _declared(data)
     if declared is not None and declared.group(1).lower() not in (b"utf-8", b"us-ascii"):
         raise SipError(400, "Malformed XML: it has to be UTF-8")
-    if data[:1] != b"<" or b"\0" in data:
+    if text[0] != "<" or "\0" in text:
         raise SipError(400, "Malformed XML: it has to be UTF-8")
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        raise SipError(400, "Malformed XML: it has to be UTF-8") from None
     if len(data) > _SURELY_SMALL and data.count(b"<") > 2 * MAX_ELEMENTS:
         raise SipError(400, "Malformed XML: it has too many elements")
     if data.count(b"=") <= MAX_ATTRIBUTES:
         return
     for tag in _tag.finditer(data):
-        text = tag.group()
-        if text.count(b"=") > MAX_ATTRIBUTES and len(_attributes(text)) > MAX_ATTRIBUTES:
+        written = tag.group()
+        if written.count(b"=") > MAX_ATTRIBUTES and len(_attributes(written)) > MAX_ATTRIBUTES:
             raise SipError(400, "Malformed XML: an element has too many attributes")
 
 

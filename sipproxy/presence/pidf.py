@@ -190,9 +190,9 @@ class Reader:
         self.check_size(data)
         root = read_xml(data)
         self._check_root(resource, root)
-        if b"!" in data:
+        if data.find(b"!") >= 0:
             etree.strip_tags(root, etree.Comment)  # what they say obeys no rule
-        spheres = list(_spheres(root)) if b"sphere" in data else []
+        spheres = list(_spheres(root)) if data.find(b"sphere") >= 0 else []
         if not schema().validate(root) and not mended(root):
             raise _malformed(_fault())
         stamps = _stamps(root, received, replaced)
